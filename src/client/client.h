@@ -1,0 +1,133 @@
+#ifndef SUTRA_CLIENT_CLIENT_H
+#define SUTRA_CLIENT_CLIENT_H
+
+/**
+ * The typed client of a router or a shard: one blocking function per method of the public services.
+ *
+ * Every call packs the request, sets the deadline, waits, and unpacks the reply into the caller's
+ * arena, where it lives until the arena is reset; nobody frees a reply. The codes are the server's;
+ * when the server named a field or a reason they are in the status too. UNAVAILABLE: nobody answers
+ * at the address, or a shard behind it is missing. DEADLINE_EXCEEDED: no answer in time.
+ * RESOURCE_EXHAUSTED may also mean that the reply does not fit the arena.
+ *
+ * Methods that only read are tried again, at most twice, when they meet UNAVAILABLE; methods that
+ * write are sent once, because a lost answer does not tell whether the write happened.
+ *
+ * Any number of threads may call one client; a stream belongs to one thread, except that one thread
+ * may send on an import while another receives.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "src/base/arena.h"
+#include "src/base/status.h"
+#include "sutra/v1/admin_service.pb-c.h"
+#include "sutra/v1/concept_service.pb-c.h"
+#include "sutra/v1/embedding_service.pb-c.h"
+
+struct client;
+
+/** "127.0.0.1:7400", where a shard listens unless told otherwise. */
+#define CLIENT_DEFAULT_ADDRESS "127.0.0.1:7400"
+
+/** For a call that may take as long as it takes. */
+#define CLIENT_NO_TIMEOUT UINT32_MAX
+
+struct client_options {
+    uint32_t timeout_ms; /* of every call and every stream; 0: 30 seconds */
+};
+
+/** $SUTRA_ADDRESS, else CLIENT_DEFAULT_ADDRESS. */
+const char *client_default_address(void);
+
+/**
+ * Prepares a channel to @address ("host:port" or "unix:/path"; NULL: client_default_address()).
+ * Connects with the first call, so a server that is not there shows up then. @options may be NULL.
+ */
+enum status_code client_open(const char *address, const struct client_options *options,
+                             struct client **ret_client, struct status *st);
+
+/** Streams must be closed before. NULL does nothing. */
+void client_close(struct client *client);
+
+/** What client_open() was given or found. Valid until client_close(). */
+const char *client_address(const struct client *client);
+
+/* Whether a call may be repeated without the caller's knowledge. */
+enum client_repeat { CLIENT_ONCE, CLIENT_READ };
+
+/* service, function name, method, repeat: every unary method of the public services. */
+#define CLIENT_METHODS(X)                                                                          \
+    X(concept, learn, Learn, CLIENT_ONCE)                                                          \
+    X(concept, learn_batch, LearnBatch, CLIENT_ONCE)                                               \
+    X(concept, put, Put, CLIENT_ONCE)                                                              \
+    X(concept, get, Get, CLIENT_READ)                                                              \
+    X(concept, batch_get, BatchGet, CLIENT_READ)                                                   \
+    X(concept, delete, Delete, CLIENT_ONCE)                                                        \
+    X(concept, associate, Associate, CLIENT_ONCE)                                                  \
+    X(concept, dissociate, Dissociate, CLIENT_ONCE)                                                \
+    X(concept, neighbors, Neighbors, CLIENT_READ)                                                  \
+    X(concept, search, Search, CLIENT_READ)                                                        \
+    X(concept, batch_search, BatchSearch, CLIENT_READ)                                             \
+    X(concept, distance, Distance, CLIENT_READ)                                                    \
+    X(concept, reinforce, Reinforce, CLIENT_ONCE)                                                  \
+    X(admin, stats, Stats, CLIENT_READ)                                                            \
+    X(admin, get_topology, GetTopology, CLIENT_READ)                                               \
+    X(admin, get_limits, GetLimits, CLIENT_READ)                                                   \
+    X(admin, train_codebook, TrainCodebook, CLIENT_ONCE)                                           \
+    X(embedding, embed, Embed, CLIENT_READ)                                                        \
+    X(embedding, info, Info, CLIENT_READ)
+
+/** enum status_code client_get(struct client *, const Sutra__V1__GetRequest *, struct arena *,
+ *                              Sutra__V1__GetResponse **ret_reply, struct status *), and so on. */
+#define CLIENT_DECLARE(service, function, Method, repeat)                                          \
+    enum status_code client_##function(                                                            \
+        struct client *client, const Sutra__V1__##Method##Request *request, struct arena *arena,   \
+        Sutra__V1__##Method##Response **ret_reply, struct status *st);
+CLIENT_METHODS(CLIENT_DECLARE)
+#undef CLIENT_DECLARE
+
+/** grpc.health.v1: *@ret_serving says whether @service ("" for the whole server) takes calls.
+ * NOT_FOUND when the server does not know @service. */
+enum status_code client_health(struct client *client, const char *service, bool *ret_serving,
+                               struct status *st);
+
+/** All concepts, page by page. */
+struct client_list;
+
+enum status_code client_list_open(struct client *client, const Sutra__V1__ListRequest *request,
+                                  struct client_list **ret_list, struct status *st);
+
+/** The next page in @arena; NULL behind the last one. */
+enum status_code client_list_next(struct client_list *list, struct arena *arena,
+                                  Sutra__V1__ListResponse **ret_page, struct status *st);
+
+/** Cancels what is still under way. NULL does nothing. */
+void client_list_close(struct client_list *list);
+
+/** A running import: requests go out, responses come back in their order. */
+struct client_import;
+
+enum status_code client_import_open(struct client *client, struct client_import **ret_import,
+                                    struct status *st);
+
+/** Waits while the server holds us back. An error means that the stream is broken; the reason comes
+ * from client_import_receive(). @request may be reused after return. */
+enum status_code client_import_send(struct client_import *import,
+                                    const Sutra__V1__ImportRequest *request, struct status *st);
+
+/** No more requests; responses to those sent still come. */
+enum status_code client_import_send_done(struct client_import *import, struct status *st);
+
+/** The next response in @arena; NULL when the server ended the stream with OK. */
+enum status_code client_import_receive(struct client_import *import, struct arena *arena,
+                                       Sutra__V1__ImportResponse **ret_response, struct status *st);
+
+/** Makes a send and a receive that wait return CANCELLED. Any thread. */
+void client_import_cancel(struct client_import *import);
+
+/** Cancels what is still under way. No other thread may use the stream. NULL does nothing. */
+void client_import_close(struct client_import *import);
+
+#endif
