@@ -1,0 +1,150 @@
+#ifndef SUTRA_RPC_CLIENT_H
+#define SUTRA_RPC_CLIENT_H
+
+/**
+ * Channels to servers, and calls that answer by callback on the channel's loop.
+ *
+ * A channel connects when it is first used and again whenever it must (100 ms to 500 ms between
+ * attempts); calls fail meanwhile with UNAVAILABLE unless they wait. Any thread may call. What was
+ * opened or called ends with exactly one `done`.
+ */
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/base/arena.h"
+#include "src/base/status.h"
+#include "src/rpc/bytes.h"
+#include "src/rpc/loop.h"
+
+struct rpc_call;
+struct rpc_channel;
+struct rpc_client_call;
+struct rpc_client_stream;
+
+/** 0 means the default. */
+struct rpc_channel_options {
+    size_t max_message_bytes; /* of a reply; 64 MiB */
+    int keepalive_ms;         /* silence after which the peer is asked for a sign of life; 10 s */
+    int keepalive_timeout_ms; /* how long it may take to give one; 5 s */
+    bool own_connection;      /* do not share one with other channels to the same target */
+};
+
+/** @target is "host:port" or "unix:/path". @loop outlives the channel. @options may be NULL. Does
+ * not wait for the connection. INVALID_ARGUMENT for a malformed target. */
+enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
+                                  const struct rpc_channel_options *options,
+                                  struct rpc_channel **ret_channel, struct status *st);
+
+/** No further calls; those under way go on to their end. Accepts NULL. */
+void rpc_channel_close(struct rpc_channel *channel);
+
+/** As given to rpc_channel_open(); lives as long as the channel. */
+const char *rpc_channel_target(const struct rpc_channel *channel);
+
+struct rpc_metadata_pair {
+    const char *key;   /* lower case, not "-bin" */
+    const char *value; /* printable ASCII */
+};
+
+/** What a call is made of. Everything is borrowed for the duration of the function it is given to,
+ * except @bytes. */
+struct rpc_request {
+    /* Which method: a full path ("/sutra.v1.ConceptService/Get"), or a service and a name in it,
+     * which is asserted to exist. */
+    const char *path;
+    const ProtobufCServiceDescriptor *service;
+    const char *method;
+
+    /* The message: one of the two. *Takes* @bytes. Streams that send their messages later have
+     * neither. */
+    const ProtobufCMessage *message;
+    struct rpc_bytes *bytes;
+
+    /* On whose behalf: its deadline holds for this call too, its cancellation and its end cancel
+     * this call, and the headers authorization, traceparent, tracestate and x-* are passed on. The
+     * parent must not be finished before the function returns. */
+    struct rpc_call *parent;
+
+    int64_t deadline_us;                      /* clock_monotonic_us(); 0: none of its own */
+    const struct rpc_metadata_pair *metadata; /* take precedence over the parent's */
+    size_t metadata_count;
+    bool wait_for_ready; /* wait for a connection, up to the deadline */
+};
+
+/** How a call ended. */
+struct rpc_result {
+    struct status status;      /* reason and field as the server's details gave them */
+    struct rpc_bytes *bytes;   /* the reply of a unary call; NULL unless the status is OK */
+    struct rpc_bytes *details; /* google.rpc.Status as received; NULL when there was none */
+};
+
+/** Releases what @result owns; `{0}` is fine. */
+void rpc_result_deinit(struct rpc_result *result);
+
+/** Moves *from out, leaves it `{0}`. */
+struct rpc_result rpc_result_move(struct rpc_result *from);
+
+/** Decodes an OK result; @st gets the call's status when it is not OK, INTERNAL when the reply
+ * cannot be decoded. See rpc_bytes_unpack(). */
+enum status_code rpc_result_unpack(const struct rpc_result *result,
+                                   const ProtobufCMessageDescriptor *type, struct arena *arena,
+                                   ProtobufCMessage **ret_message, struct status *st);
+
+/** @result is released after the callback returns; move out what is to stay. A CANCELLED that
+ * neither this side nor the parent asked for is reported as UNAVAILABLE: the server went away. */
+typedef void (*rpc_done)(void *ctx, struct rpc_result *result);
+
+/**
+ * Makes a unary call. @done comes always, exactly once, on the loop, never inside this function.
+ * @ret_call (may be NULL) receives a reference for rpc_client_call_cancel(), to be given back with
+ * rpc_client_call_unref().
+ */
+void rpc_call_unary(struct rpc_channel *channel, const struct rpc_request *request, rpc_done done,
+                    void *ctx, struct rpc_client_call **ret_call);
+
+/** The call ends with CANCELLED unless it has ended already. Any thread, any time, repeatedly. */
+void rpc_client_call_cancel(struct rpc_client_call *call);
+
+/** Accepts NULL. */
+void rpc_client_call_unref(struct rpc_client_call *call);
+
+/* Streams. ------------------------------------------------------------------------------------ */
+
+struct rpc_stream_events {
+    /* What rpc_client_stream_pull() asked for. *Takes* @message; never NULL: the end is `done`. */
+    void (*message)(void *ctx, struct rpc_bytes *message);
+    /* The stream ended; the last callback. */
+    rpc_done done;
+};
+
+/**
+ * Opens a stream. A request with a message sends it and half-closes (server streaming); one without
+ * leaves the sending side open (bidirectional). Returns a reference for the functions below, to be
+ * given back with rpc_client_stream_unref(). Reads nothing before the first pull.
+ */
+struct rpc_client_stream *rpc_client_stream_open(struct rpc_channel *channel,
+                                                 const struct rpc_request *request,
+                                                 const struct rpc_stream_events *events, void *ctx);
+
+/** Queues one message; *takes* @bytes. sent(ctx, ok) (may be NULL) on the loop when the transport
+ * has accepted it, or the stream broke. Any thread. Asserts that the stream is not half-closed. */
+void rpc_client_stream_send(struct rpc_client_stream *stream, struct rpc_bytes *bytes,
+                            void (*sent)(void *ctx, bool ok), void *ctx);
+
+/** Says, after everything that was queued, that no more will be sent. Once. */
+void rpc_client_stream_half_close(struct rpc_client_stream *stream);
+
+/** Asks for one message; the next pull at the earliest inside its callback. `done` comes when
+ * all messages have been pulled, or the stream broke: keep pulling. Does nothing after the end. */
+void rpc_client_stream_pull(struct rpc_client_stream *stream);
+
+/** As rpc_client_call_cancel(). */
+void rpc_client_stream_cancel(struct rpc_client_stream *stream);
+
+/** Accepts NULL. Does not cancel. */
+void rpc_client_stream_unref(struct rpc_client_stream *stream);
+
+#endif

@@ -1,0 +1,108 @@
+#ifndef SUTRA_RPC_SERVER_H
+#define SUTRA_RPC_SERVER_H
+
+/**
+ * A gRPC server whose methods are described by protobuf-c descriptors.
+ *
+ * Life: new → add_service (any number) → listen (any number) → start → shutdown → free. All of it
+ * from one thread that is not the loop's. Unknown methods are answered UNIMPLEMENTED, calls above
+ * max_calls and requests for a full pool RESOURCE_EXHAUSTED (reason LIMIT_EXCEEDED), messages above
+ * max_message_bytes RESOURCE_EXHAUSTED by gRPC itself. Compressed messages are refused.
+ */
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/base/status.h"
+#include "src/rpc/call.h"
+#include "src/rpc/loop.h"
+
+struct rpc_server;
+
+enum rpc_kind {
+    RPC_UNARY,
+    RPC_SERVER_STREAM,
+    RPC_BIDI,
+};
+
+enum rpc_run {
+    RPC_ON_LOOP, /* must not block */
+    RPC_ON_POOL, /* on a thread of the server's pool; may block */
+};
+
+/** Answers one call. @request lies in rpc_arena(call); it is NULL for raw methods and for RPC_BIDI.
+ * @service is what rpc_server_add_service() was given. */
+typedef void (*rpc_handler)(struct rpc_call *call, const ProtobufCMessage *request, void *service);
+
+struct rpc_method {
+    const char *name; /* as in the .proto: "Get" */
+    enum rpc_kind kind;
+    enum rpc_run run;
+    rpc_handler handler;
+    bool raw;       /* requests stay encoded: rpc_request_bytes(), rpc_message.bytes */
+    bool endless;   /* a stream that clients keep open: cancelled when a shutdown begins */
+    unsigned slots; /* calls that may arrive in one burst without waiting for the loop; 0: 4 */
+};
+
+/** What the program may want to log of a call that ended. Lives during the callback. */
+struct rpc_call_summary {
+    const char *method; /* path */
+    const char *peer;   /* address as gRPC prints it; "" for calls that ended OK */
+    const struct status *status;
+    int64_t duration_us; /* from arrival to finish */
+    bool cancelled;      /* nobody waited for the answer any more */
+};
+
+/** 0 means the default. */
+struct rpc_server_options {
+    size_t max_message_bytes; /* 64 MiB */
+    size_t max_calls;         /* 1024, of all methods together */
+    size_t arena_limit_bytes; /* 256 MiB per call, and per message of a stream */
+    unsigned pool_threads;    /* 2; started only if a method needs them */
+    size_t pool_queue;        /* 256 calls that wait for a thread */
+
+    /* Called once per call, on the thread that finishes it; must be quick. May be NULL. */
+    void (*on_finished)(const struct rpc_call_summary *summary, void *ctx);
+    void *on_finished_ctx;
+};
+
+/** @loop outlives the server. @options may be NULL; it is copied. */
+enum status_code rpc_server_new(struct rpc_loop *loop, const struct rpc_server_options *options,
+                                struct rpc_server **ret_server, struct status *st);
+
+/**
+ * Serves every method of @descriptor. Asserts that @methods names each of them exactly once, names
+ * nothing else, and that the kinds agree with the .proto (services that are not in the embedded
+ * descriptors are not checked for kinds). @methods is copied; @service outlives the server.
+ */
+void rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDescriptor *descriptor,
+                            const struct rpc_method *methods, size_t count, void *service);
+
+/** "127.0.0.1:0", "[::]:7000" or "unix:/path"; *ret_port is the port bound (1 for a unix socket;
+ * may be NULL). UNAVAILABLE when the address cannot be bound. */
+enum status_code rpc_server_listen(struct rpc_server *server, const char *address, int *ret_port,
+                                   struct status *st);
+
+/** Begins to answer. */
+enum status_code rpc_server_start(struct rpc_server *server, struct status *st);
+
+/**
+ * Stops listening, refuses new calls, waits up to @grace_ms for running ones, cancels the rest and
+ * returns when every call has been finished by its handler. Clients that call at this very moment
+ * see CANCELLED: let health say NOT_SERVING first, and wait for clients to notice. Idempotent. Not
+ * from the loop or the pool.
+ */
+void rpc_server_shutdown(struct rpc_server *server, int64_t grace_ms);
+
+/** Shuts down without grace if that was not done, and frees. Accepts NULL. */
+void rpc_server_free(struct rpc_server *server);
+
+/** Calls that have arrived and are not finished. Any thread. */
+size_t rpc_server_calls(const struct rpc_server *server);
+
+/** Full names of the services added so far, in that order; NULL at @index and beyond the last. */
+const char *rpc_server_service_name(const struct rpc_server *server, size_t index);
+
+#endif
