@@ -13,6 +13,8 @@ WARNINGS = [
     "-Wvla",
     "-Wundef",
     "-Werror",
+    # Bazel's optimised mode switches assertions off; ours stay on in release.
+    "-UNDEBUG",
 ]
 
 # Generated code and system headers are not ours to warn about.
@@ -27,11 +29,15 @@ def sutra_library(name, copts = [], **kwargs):
 def sutra_binary(name, copts = [], **kwargs):
     native.cc_binary(name = name, copts = WARNINGS + copts, **kwargs)
 
-def sutra_test(name, deps = [], copts = [], size = "small", **kwargs):
+# libcriterion finds tests through sections that nothing else refers to; --gc-sections would drop them all.
+TEST_LINKOPTS = ["-Wl,--no-gc-sections"]
+
+def sutra_test(name, deps = [], copts = [], linkopts = [], size = "small", **kwargs):
     """A Criterion suite: one process per test, seeds printed on failure."""
     native.cc_test(
         name = name,
         copts = WARNINGS + TEST_RELAXED + copts,
+        linkopts = TEST_LINKOPTS + linkopts,
         size = size,
         deps = deps + ["//src/third_party:criterion"],
         **kwargs
