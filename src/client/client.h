@@ -31,11 +31,9 @@ struct client;
 /** "127.0.0.1:7400", where a shard listens unless told otherwise. */
 #define CLIENT_DEFAULT_ADDRESS "127.0.0.1:7400"
 
-/** For a call that may take as long as it takes. */
-#define CLIENT_NO_TIMEOUT UINT32_MAX
-
 struct client_options {
-    uint32_t timeout_ms; /* of every call and every stream; 0: 30 seconds */
+    uint32_t timeout_ms; /* of every call; 0: 30 seconds. Streams have none: they last while the
+                          * server gives signs of life. */
 };
 
 /** $SUTRA_ADDRESS, else CLIENT_DEFAULT_ADDRESS. */
@@ -112,20 +110,16 @@ struct client_import;
 enum status_code client_import_open(struct client *client, struct client_import **ret_import,
                                     struct status *st);
 
-/** Waits while the server holds us back. An error means that the stream is broken; the reason comes
- * from client_import_receive(). @request may be reused after return. */
-enum status_code client_import_send(struct client_import *import,
-                                    const Sutra__V1__ImportRequest *request, struct status *st);
+/** Waits while the server holds us back. False when the stream is broken: then
+ * client_import_receive() says why. @request may be reused after return. */
+bool client_import_send(struct client_import *import, const Sutra__V1__ImportRequest *request);
 
-/** No more requests; responses to those sent still come. */
-enum status_code client_import_send_done(struct client_import *import, struct status *st);
+/** No more requests, once; responses to those sent still come. */
+void client_import_send_done(struct client_import *import);
 
 /** The next response in @arena; NULL when the server ended the stream with OK. */
 enum status_code client_import_receive(struct client_import *import, struct arena *arena,
                                        Sutra__V1__ImportResponse **ret_response, struct status *st);
-
-/** Makes a send and a receive that wait return CANCELLED. Any thread. */
-void client_import_cancel(struct client_import *import);
 
 /** Cancels what is still under way. No other thread may use the stream. NULL does nothing. */
 void client_import_close(struct client_import *import);

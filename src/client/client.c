@@ -1,0 +1,234 @@
+#include "src/client/client.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "grpc/health/v1/health.pb-c.h"
+#include "src/base/clock.h"
+#include "src/rpc/sync_client.h"
+
+enum {
+    DEFAULT_TIMEOUT_MS = 30 * 1000,
+    READ_ATTEMPTS = 3,
+    FIRST_PAUSE_MS = 150, /* doubled for the second */
+    HEALTH_REPLY_BYTES = 64 * 1024,
+};
+
+struct client {
+    char *address;
+    uint32_t timeout_ms;
+    struct rpc_loop *loop;
+    struct rpc_channel *channel;
+};
+
+/* What distinguishes one method from another. */
+struct method {
+    const ProtobufCServiceDescriptor *service;
+    const char *name;
+    const ProtobufCMessageDescriptor *reply;
+    enum client_repeat repeat;
+};
+
+const char *client_default_address(void)
+{
+    const char *address = getenv("SUTRA_ADDRESS");
+
+    return address != NULL && address[0] != '\0' ? address : CLIENT_DEFAULT_ADDRESS;
+}
+
+enum status_code client_open(const char *address, const struct client_options *options,
+                             struct client **ret_client, struct status *st)
+{
+    struct client *client = calloc(1, sizeof *client);
+
+    if (client == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    client->timeout_ms =
+        options != NULL && options->timeout_ms != 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
+    client->address = strdup(address != NULL ? address : client_default_address());
+    if (client->address == NULL) {
+        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        goto out;
+    }
+    if (rpc_loop_start(&client->loop, st) != STATUS_OK ||
+        rpc_channel_open(client->loop, client->address, NULL, &client->channel, st) != STATUS_OK)
+        goto out;
+    *ret_client = client;
+    client = NULL;
+out:
+    client_close(client);
+    return st->code;
+}
+
+void client_close(struct client *client)
+{
+    if (client == NULL)
+        return;
+    rpc_channel_close(client->channel);
+    rpc_loop_stop(client->loop);
+    free(client->address);
+    free(client);
+}
+
+const char *client_address(const struct client *client)
+{
+    return client->address;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+    nanosleep(&pause, NULL);
+}
+
+/* One deadline holds for all attempts. */
+static enum status_code call(struct client *client, const struct method *method,
+                             const ProtobufCMessage *message, struct arena *arena,
+                             ProtobufCMessage **ret_reply, struct status *st)
+{
+    struct rpc_request request = {
+        .service = method->service,
+        .method = method->name,
+        .message = message,
+        .deadline_us = clock_monotonic_us() + (int64_t)client->timeout_ms * 1000,
+    };
+    int attempts = method->repeat == CLIENT_READ ? READ_ATTEMPTS : 1;
+
+    for (int i = 1; rpc_sync_call(client->channel, &request, method->reply, arena, ret_reply, st) ==
+                        STATUS_UNAVAILABLE &&
+                    i < attempts;
+         i++) {
+        pause_ms((long)FIRST_PAUSE_MS * i);
+        status_clear(st);
+    }
+    return st->code;
+}
+
+#define CLIENT_DEFINE(service_name, function, Method, repeatable)                                  \
+    enum status_code client_##function(                                                            \
+        struct client *client, const Sutra__V1__##Method##Request *request, struct arena *arena,   \
+        Sutra__V1__##Method##Response **ret_reply, struct status *st)                              \
+    {                                                                                              \
+        static const struct method method = {                                                      \
+            .service = &sutra__v1__##service_name##_service__descriptor,                           \
+            .name = #Method,                                                                       \
+            .reply = &sutra__v1__##function##_response__descriptor,                                \
+            .repeat = repeatable,                                                                  \
+        };                                                                                         \
+        ProtobufCMessage *reply = NULL;                                                            \
+                                                                                                   \
+        if (call(client, &method, &request->base, arena, &reply, st) == STATUS_OK)                 \
+            *ret_reply = (Sutra__V1__##Method##Response *)reply;                                   \
+        return st->code;                                                                           \
+    }
+CLIENT_METHODS(CLIENT_DEFINE)
+
+enum status_code client_health(struct client *client, const char *service, bool *ret_serving,
+                               struct status *st)
+{
+    static const struct method method = {
+        .service = &grpc__health__v1__health__descriptor,
+        .name = "Check",
+        .reply = &grpc__health__v1__health_check_response__descriptor,
+        .repeat = CLIENT_READ,
+    };
+    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    ProtobufCMessage *reply = NULL;
+    struct arena arena;
+
+    arena_init(&arena, HEALTH_REPLY_BYTES);
+    request.service = (char *)service;
+    if (call(client, &method, &request.base, &arena, &reply, st) == STATUS_OK)
+        *ret_serving = ((Grpc__Health__V1__HealthCheckResponse *)reply)->status ==
+                       GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    arena_deinit(&arena);
+    return st->code;
+}
+
+/* A client_list and a client_import are the rpc layer's stream under a name that knows its types.
+ */
+
+static struct rpc_sync_stream *open_stream(struct client *client, const char *method,
+                                           const ProtobufCMessage *message)
+{
+    struct rpc_request request = {
+        .service = &sutra__v1__concept_service__descriptor,
+        .method = method,
+        .message = message,
+    };
+
+    return rpc_sync_stream_open(client->channel, &request);
+}
+
+static enum status_code stream_opened(const struct rpc_sync_stream *stream, struct status *st)
+{
+    if (stream == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return STATUS_OK;
+}
+
+enum status_code client_list_open(struct client *client, const Sutra__V1__ListRequest *request,
+                                  struct client_list **ret_list, struct status *st)
+{
+    struct rpc_sync_stream *stream = open_stream(client, "List", &request->base);
+
+    if (stream_opened(stream, st) == STATUS_OK)
+        *ret_list = (struct client_list *)stream;
+    return st->code;
+}
+
+enum status_code client_list_next(struct client_list *list, struct arena *arena,
+                                  Sutra__V1__ListResponse **ret_page, struct status *st)
+{
+    ProtobufCMessage *page = NULL;
+
+    if (rpc_sync_stream_recv((struct rpc_sync_stream *)list, &sutra__v1__list_response__descriptor,
+                             arena, &page, st) == STATUS_OK)
+        *ret_page = (Sutra__V1__ListResponse *)page;
+    return st->code;
+}
+
+void client_list_close(struct client_list *list)
+{
+    rpc_sync_stream_close((struct rpc_sync_stream *)list);
+}
+
+enum status_code client_import_open(struct client *client, struct client_import **ret_import,
+                                    struct status *st)
+{
+    struct rpc_sync_stream *stream = open_stream(client, "Import", NULL);
+
+    if (stream_opened(stream, st) == STATUS_OK)
+        *ret_import = (struct client_import *)stream;
+    return st->code;
+}
+
+bool client_import_send(struct client_import *import, const Sutra__V1__ImportRequest *request)
+{
+    return rpc_sync_stream_send((struct rpc_sync_stream *)import, &request->base);
+}
+
+void client_import_send_done(struct client_import *import)
+{
+    rpc_sync_stream_half_close((struct rpc_sync_stream *)import);
+}
+
+enum status_code client_import_receive(struct client_import *import, struct arena *arena,
+                                       Sutra__V1__ImportResponse **ret_response, struct status *st)
+{
+    ProtobufCMessage *response = NULL;
+
+    if (rpc_sync_stream_recv((struct rpc_sync_stream *)import,
+                             &sutra__v1__import_response__descriptor, arena, &response,
+                             st) == STATUS_OK)
+        *ret_response = (Sutra__V1__ImportResponse *)response;
+    return st->code;
+}
+
+void client_import_close(struct client_import *import)
+{
+    rpc_sync_stream_close((struct rpc_sync_stream *)import);
+}
