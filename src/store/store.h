@@ -30,10 +30,11 @@
  *   concepts  slot u16 | id                    -> sutra.v1.Concept (concept_wire.h)
  *   vectors   slot u16 | id                    -> codebook_version u64 | refinement row (to the
  *                                                 code) | code, 48 bytes, absent for version 0
- *   out       slot u16 | length u8 | source | type u8 | length u8 | target | label
- *   in        slot u16 | length u8 | target | type u8 | length u8 | source | label
+ *   out       slot u16 | length u8 | source | type u8 | target | 0 | label
+ *   in        slot u16 | length u8 | target | type u8 | source | 0 | label
  *             both  -> weight f32 | confidence f32 | created_us i64 | last_used_us i64 | stamp u64
- *             `slot` is that of the concept the record stands with: out the source, in the target
+ *             `slot` is that of the concept the record stands with: out the source, in the target;
+ *             ids hold no NUL, so the 0 keeps (type, other end, label) in order
  *   outbox    sequence u64                     -> kind u8 | slot u16 | the 32 bytes above |
  *                                                 type u8 | length u8 | source |
  *                                                 length u8 | target | label
@@ -181,7 +182,7 @@ struct store_write_result {
  * changes nothing; the others are written all the same. Of two items with one id the later sees
  * the earlier. Fails as a whole only where nothing could be written.
  *
- * @ret_results  [n]
+ * @ret_results  [n], undefined when the call fails
  */
 enum status_code store_write(struct store *store, const struct store_write *items, size_t n,
                              bool synced, struct store_write_result *ret_results,
@@ -210,7 +211,7 @@ struct store_code {
 /** Gives @n vectors the codes of @codebook_version (not 0), each only if its refinement row is
  * still the one given. Not synced: whoever finds an old code encodes again. Calls on_vector() for
  * those applied.
- * @ret_applied  [n] */
+ * @ret_applied  [n], undefined when the call fails */
 enum status_code store_set_codes(struct store *store, const struct store_code *items, size_t n,
                                  uint64_t codebook_version, bool *ret_applied, struct status *st);
 
@@ -266,8 +267,8 @@ enum status_code store_outbox_peek(struct store *store, uint64_t after_sequence,
                                    struct arena *arena, struct store_outbox_entry **ret_entries,
                                    size_t *ret_count, struct status *st);
 
-/** Forgets delivered entries, each of which must be pending and removed by one caller only. Not
- * synced: after a power cut they are delivered again. */
+/** Forgets delivered entries; those no longer pending are passed over. Not synced: after a power
+ * cut they are delivered again. */
 enum status_code store_outbox_remove(struct store *store, const uint64_t *sequences, size_t n,
                                      struct status *st);
 
@@ -299,8 +300,9 @@ enum status_code store_get_vectors(struct store *store, const struct concept_id 
                                    struct status *st);
 
 /** Concepts of the slots @first_slot…@last_slot, behind (@first_slot, @after_id), ordered by
- * (slot, id), at most @limit, in wire form in @arena. An empty @after_id starts at the slot's
- * first. A write during the call may or may not show.
+ * (slot, id), at most @limit and at most what @arena holds, in wire form in @arena. An empty
+ * @after_id starts at the slot's first. As of one moment. RESOURCE_EXHAUSTED where not even one
+ * fits.
  * @ret_done  nothing follows in the range */
 enum status_code store_list(struct store *store, uint16_t first_slot, uint16_t last_slot,
                             struct text_view after_id, size_t limit, struct arena *arena,
@@ -315,8 +317,8 @@ enum store_direction {
 struct store_neighbors_query {
     struct concept_id id;
     enum store_direction direction;
-    unsigned type_mask; /* bit t: type t; 0: all */
-    size_t limit;
+    unsigned type_mask;      /* bit t: type t; 0: all */
+    size_t limit;            /* at least 1 */
     struct text_view cursor; /* of an earlier answer to the same question; empty: from the start */
 };
 
@@ -326,8 +328,8 @@ struct store_neighbors {
     struct text_view cursor; /* continues behind the last item; empty: no more */
 };
 
-/** The associations of one concept on one side, ordered by (type, length of the other end's id,
- * other end, label). None where the concept does not exist. All in @arena. */
+/** The associations of one concept on one side, ordered by (type, other end, label). None where the
+ * concept does not exist. All in @arena. */
 enum status_code store_neighbors(struct store *store, const struct store_neighbors_query *query,
                                  struct arena *arena, struct store_neighbors *ret,
                                  struct status *st);

@@ -1,0 +1,68 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "src/store/store_internal.h"
+
+/* A file may go between the listing and the question for its size. */
+static uint64_t file_bytes(int directory, const char *name)
+{
+    struct stat info;
+
+    if (fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode))
+        return 0;
+    return (uint64_t)info.st_size;
+}
+
+static enum status_code folder_bytes(const char *path, uint64_t *ret, struct status *st)
+{
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+
+    if (directory == NULL)
+        return status_set_errno(st, errno, "list '%s'", path);
+    *ret = 0;
+    while ((entry = readdir(directory)) != NULL)
+        *ret += file_bytes(dirfd(directory), entry->d_name);
+    closedir(directory);
+    return STATUS_OK;
+}
+
+enum status_code store_stats(struct store *store, struct store_stats *ret, struct status *st)
+{
+    struct store_stats stats = {
+        .concepts = atomic_load(&store->counters[COUNTER_CONCEPTS]),
+        .vectors = atomic_load(&store->counters[COUNTER_VECTORS]),
+        .content_bytes = atomic_load(&store->counters[COUNTER_CONTENT_BYTES]),
+        .associations_out = atomic_load(&store->counters[COUNTER_OUT]),
+        .associations_in = atomic_load(&store->counters[COUNTER_IN]),
+        .outbox_pending = atomic_load(&store->outbox_pending),
+    };
+
+    if (folder_bytes(store->path, &stats.disk_bytes, st) == STATUS_OK)
+        *ret = stats;
+    return st->code;
+}
+
+uint64_t store_sequence(struct store *store)
+{
+    return rocksdb_get_latest_sequence_number(store->db);
+}
+
+/* Also what already lies at the bottom, which a compaction by itself would leave there as it is. */
+enum status_code store_compact(struct store *store, struct status *st)
+{
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+    char *error = NULL;
+
+    rocksdb_compactoptions_set_bottommost_level_compaction(options, 2 /* force */);
+    for (unsigned i = 0; i < FAMILY_COUNT && error == NULL; i++)
+        rocksdb_flush_cf(store->db, flush, store->families[i], &error);
+    for (unsigned i = 0; i < FAMILY_COUNT && error == NULL; i++)
+        rocksdb_compact_range_cf_opt(store->db, store->families[i], options, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(options);
+    rocksdb_flushoptions_destroy(flush);
+    return error == NULL ? STATUS_OK : store_status(st, error);
+}
