@@ -18,6 +18,10 @@
 #include "src/base/buf.h"
 #include "src/base/utf8.h"
 
+/* By how much the parser's buffer for one cell grows. Its own 128 bytes make a long cell quadratic.
+ */
+enum { CELL_GROWTH_BYTES = 256 * 1024 };
+
 /* One row: its cells one behind the other, each ended by NUL. */
 struct row {
     struct buf cells;
@@ -261,6 +265,7 @@ static enum status_code open_with(unsigned char delimiter, const char *path, voi
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     csv_init(&csv->parser, CSV_STRICT | CSV_STRICT_FINI);
     csv_set_delim(&csv->parser, delimiter);
+    csv_set_blk_size(&csv->parser, CELL_GROWTH_BYTES);
     if (line_reader_open(&csv->reader, path, st) == STATUS_OK && read_header(csv, st) == STATUS_OK)
         *ret_state = csv;
     else
