@@ -16,6 +16,11 @@
 
 enum { KERNEL_GROUP = 256, KERNEL_CENTROIDS = 256 };
 
+struct vector_range {
+    float least;
+    float greatest;
+};
+
 struct vector_kernel {
     const char *name;
 
@@ -32,11 +37,19 @@ struct vector_kernel {
     /** Sum of @query[i] * @row[i]; any alignment; no partial sum may leave int32. */
     int32_t (*dot_i16_i8)(const int16_t *query, const int8_t *row, size_t d);
 
-    /** ret[j] = x[0] * columns[0][j] + x[1] * columns[1][j] + …, added in that order, j < 256. */
-    void (*products)(const float *x, const float *columns, size_t w, float *ret);
+    /**
+     * ret[j] = x[0] * columns[0][j] + x[1] * columns[1][j] + … - penalties[j], in that order, for
+     * j < 256. Returns the least and the greatest.
+     */
+    struct vector_range (*estimates)(const float *x, const float *columns, const float *penalties,
+                                     size_t w, float *ret);
 
-    /** The j < 256 with the least norms[j] - products(x, columns)[j]; the lowest among equals. */
-    uint8_t (*nearest)(const float *x, const float *columns, const float *half_norms, size_t w);
+    /** The j with the greatest estimate, the lowest of equals: with half the squared norms of the
+     * columns as @penalties, the column nearest to @x. */
+    uint8_t (*nearest)(const float *x, const float *columns, const float *penalties, size_t w);
+
+    /** ret[j] = 127 less (top - values[j]) * steps_per_unit, rounded, at least 0, for j < 256. */
+    void (*quantise)(const float *values, float top, float steps_per_unit, uint8_t *ret);
 
     /** @x [n][d] times @matrix [d][d] gives @ret [n][d]; row-major; x and ret at any alignment. */
     void (*rotate)(const float *x, size_t n, const float *matrix, size_t d, float *ret);
