@@ -1,0 +1,53 @@
+#ifndef SUTRA_EMBED_ENCODER_H
+#define SUTRA_EMBED_ENCODER_H
+
+/**
+ * The forward pass of MiniLM over a batch of tokenised texts; internal to the embedding library.
+ *
+ * The texts of a batch lie back to back, without padding, as one matrix of all their tokens:
+ * every matrix product is one call for the whole batch, and only attention looks at single texts.
+ */
+
+#include "src/base/status.h"
+#include "src/embed/kernels.h"
+#include "src/embed/weights.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ENCODER_BATCH_TOKENS = 1024, /* from here on bigger products are hardly faster */
+    ENCODER_TEXT_TOKENS = KERNEL_MAX_TOKENS,
+    ENCODER_BATCH_TEXTS = ENCODER_BATCH_TOKENS / 2, /* each has [CLS] and [SEP] */
+};
+
+/* One text of a batch. */
+struct encoder_text {
+    size_t first; /* row of its first token */
+    size_t n_tokens;
+    float *ret_row; /* [D], the unit vector */
+};
+
+struct encoder_scratch;
+
+/* Belongs to one thread. The caller fills in ids and texts. */
+struct encoder_batch {
+    uint32_t ids[ENCODER_BATCH_TOKENS + ENCODER_TEXT_TOKENS]; /* room to try one text more */
+    size_t n_tokens;                                          /* at most ENCODER_BATCH_TOKENS */
+    struct encoder_text texts[ENCODER_BATCH_TEXTS];
+    size_t n_texts;
+    struct encoder_scratch *scratch;
+};
+
+/** An empty batch with its scratch memory; RESOURCE_EXHAUSTED without memory. */
+enum status_code encoder_batch_new(struct encoder_batch **ret_batch, struct status *st);
+
+/** Accepts NULL. */
+void encoder_batch_free(struct encoder_batch *batch);
+
+/** Fills every text's ret_row; false if one of them is not a finite vector. No allocation. */
+bool encoder_run(const struct weights *weights, const struct embed_kernels *kernels,
+                 struct encoder_batch *batch);
+
+#endif
