@@ -47,7 +47,8 @@
  * its target. Where this shard owns both ends they are written in one batch. Where it does not, the
  * batch holds the record of its own end and an outbox entry for the other shard, and the caller
  * delivers the entries: store_outbox_peek(), store_apply_edges() over there, store_outbox_remove().
- * Entries of one association are delivered in order of sequence; delivering one again is harmless.
+ * Entries of one association are delivered, and removed, in order of sequence; delivering one again
+ * is harmless.
  * Every write of an association takes a fresh stamp from the source shard's sequence, which never
  * repeats, so that an older write never undoes a newer one:
  *

@@ -43,6 +43,45 @@ static void put_record(struct store_batch *batch, const struct edge *edge,
         batch->added[counter_of(side)]++;
 }
 
+/*
+ * Graves. A delivery that outlives its sender's patience may be applied after the same delivery was
+ * repeated and followed by a removal; its PUT_IN would then leave an in record without an out
+ * record. So the store remembers the removals of late. That need not survive a restart, since no
+ * call does, and is bounded: the table forgets a removal when another falls on its place.
+ */
+
+static struct grave *grave_of(struct store *store, const struct edge *edge, uint64_t *ret_hash)
+{
+    struct store_key key;
+
+    store_key_edge(edge, STORE_IN, &key);
+    *ret_hash = concept_id_trusted((const char *)key.data, key.size).hash;
+    return &store->graves[*ret_hash % GRAVE_COUNT];
+}
+
+static void bury(struct store *store, const struct edge *edge, uint64_t stamp)
+{
+    uint64_t hash;
+    struct grave *grave = grave_of(store, edge, &hash);
+
+    pthread_mutex_lock(&store->graves_lock);
+    if (grave->edge_hash != hash || grave->stamp < stamp)
+        *grave = (struct grave){hash, stamp};
+    pthread_mutex_unlock(&store->graves_lock);
+}
+
+static bool is_buried(struct store *store, const struct edge *edge, uint64_t stamp)
+{
+    uint64_t hash;
+    struct grave *grave = grave_of(store, edge, &hash);
+    bool buried;
+
+    pthread_mutex_lock(&store->graves_lock);
+    buried = grave->edge_hash == hash && stamp <= grave->stamp;
+    pthread_mutex_unlock(&store->graves_lock);
+    return buried;
+}
+
 static void delete_record(struct store_batch *batch, const struct edge *edge,
                           enum store_direction side)
 {
@@ -125,8 +164,10 @@ enum status_code edge_delete(struct store_batch *batch, const struct edge *edge,
         return st->code;
     delete_record(batch, edge, side);
     sequence = store_batch_sequence(batch);
-    if (side == STORE_IN) /* with the stamp of what was removed: a newer edge survives */
+    if (side == STORE_IN) { /* with the stamp of what was removed: a newer edge survives */
+        bury(batch->store, edge, value.stamp);
         return send(batch, STORE_DELETE_OUT, sequence, edge, &value, st);
+    }
     value.stamp = sequence;
     return send(batch, STORE_DELETE_IN, sequence, edge, &value, st);
 }
@@ -139,7 +180,7 @@ static enum status_code apply_put_in(struct store_batch *batch, const struct edg
 
     if (edge_get(batch, edge, STORE_IN, &found, &old, st) != STATUS_OK)
         return st->code;
-    if (!found || old.stamp <= value->stamp)
+    if (found ? old.stamp <= value->stamp : !is_buried(batch->store, edge, value->stamp))
         put_record(batch, edge, STORE_IN, value, found);
     return STATUS_OK;
 }
@@ -150,6 +191,7 @@ static enum status_code apply_delete_in(struct store_batch *batch, const struct 
     struct edge_value old;
     bool found;
 
+    bury(batch->store, edge, value->stamp);
     if (edge_get(batch, edge, STORE_IN, &found, &old, st) != STATUS_OK)
         return st->code;
     if (found && old.stamp <= value->stamp)

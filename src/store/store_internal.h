@@ -47,6 +47,13 @@ enum {
     STORE_FORMAT = 1,
     STRIPE_COUNT = 256,
     STRIPE_WORDS = STRIPE_COUNT / 64,
+    GRAVE_COUNT = 8192,
+};
+
+/* An in record that was removed: a put no newer than @stamp came late. */
+struct grave {
+    uint64_t edge_hash; /* of its key */
+    uint64_t stamp;
 };
 
 struct store {
@@ -67,6 +74,9 @@ struct store {
 
     _Atomic uint64_t counters[COUNTER_COUNT]; /* of what is committed, COUNTER_SEQUENCE: given */
     _Atomic uint64_t outbox_pending;
+
+    pthread_mutex_t graves_lock;
+    struct grave graves[GRAVE_COUNT]; /* by edge_hash; a newer one takes the place (store_edge.c) */
 };
 
 bool store_owns(const struct store *store, uint16_t slot);

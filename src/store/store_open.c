@@ -217,6 +217,7 @@ static struct store *store_new(const struct store_options *options)
     for (unsigned i = 0; i < STRIPE_COUNT; i++)
         pthread_mutex_init(&store->stripes[i], NULL);
     pthread_mutex_init(&store->outbox_lock, NULL);
+    pthread_mutex_init(&store->graves_lock, NULL);
     return store;
 }
 
@@ -257,6 +258,7 @@ void store_close(struct store *store)
     for (unsigned i = 0; i < STRIPE_COUNT; i++)
         pthread_mutex_destroy(&store->stripes[i]);
     pthread_mutex_destroy(&store->outbox_lock);
+    pthread_mutex_destroy(&store->graves_lock);
     free(store->path);
     free(store);
 }
