@@ -10,8 +10,8 @@
  * callback of the call has returned, so a callback's context is best put there.
  *
  * Callbacks (rpc_on_cancel, sends, messages) run on the server's loop unless said otherwise. One
- * that was already running when another thread finished the call runs to its end; none starts
- * afterwards, except that every send's `done` is called, always.
+ * that was about to run when another thread finished the call still runs, with a context that must
+ * tell it so; none comes after that, except that every send's `done` is called, always.
  */
 
 #include <protobuf-c/protobuf-c.h>

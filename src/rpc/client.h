@@ -44,6 +44,7 @@ void rpc_channel_close(struct rpc_channel *channel);
 /** As given to rpc_channel_open(); lives as long as the channel. */
 const char *rpc_channel_target(const struct rpc_channel *channel);
 
+/** A header, or a pair of an ErrorInfo. */
 struct rpc_metadata_pair {
     const char *key;   /* lower case, not "-bin" */
     const char *value; /* printable ASCII */
@@ -116,7 +117,7 @@ void rpc_client_call_unref(struct rpc_client_call *call);
 struct rpc_stream_events {
     /* What rpc_client_stream_pull() asked for. *Takes* @message; never NULL: the end is `done`. */
     void (*message)(void *ctx, struct rpc_bytes *message);
-    /* The stream ended; the last callback. */
+    /* The stream ended. The last callback, but for sends that were begun after it. */
     rpc_done done;
 };
 
