@@ -1,0 +1,417 @@
+#include "src/vector/segment.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/property/vector_data.h"
+#include "tests/support/alloc_fault.h"
+
+enum { D = 48, ROW = 4 + D, MANY = 700 };
+
+/* The linker sends this here too; it fails when a malloc at its place would. */
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    void *probe = malloc(1);
+
+    free(probe);
+    return probe != NULL ? __real_aligned_alloc(alignment, size) : NULL;
+}
+
+/* A unit vector along one axis as a row; also a code, good enough where scores do not matter. */
+static void axis_row(size_t axis, uint8_t row[ROW])
+{
+    float unit[D] = { 0 };
+
+    unit[axis % D] = 1;
+    refine_encode(unit, D, row);
+}
+
+static enum status_code put_number(struct segment *segment, uint32_t number, struct status *st)
+{
+    uint8_t row[ROW];
+
+    axis_row(number, row);
+    return segment_put(segment, &number, sizeof number, row, row, st);
+}
+
+static void fill(struct segment *segment, uint32_t count)
+{
+    struct status st = { 0 };
+
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert_eq(put_number(segment, i, &st), STATUS_OK, "%s", st.message);
+}
+
+static enum status_code search_axis(struct segment *segment, size_t axis, size_t r,
+                                    struct arena *arena, struct segment_hits *hits)
+{
+    struct status st = { 0 };
+    float query[D] = { 0 };
+
+    query[axis] = 1;
+    return segment_search(segment, query, 1, r, NULL, NULL, arena, hits, &st);
+}
+
+Test(vector_segment_unit, an_empty_one_finds_nothing)
+{
+    struct segment *segment = segment_new(D, NULL);
+    struct segment_hits hits = { NULL, 7 };
+    struct arena arena;
+
+    arena_init(&arena, 1 << 16);
+    cr_assert_eq(search_axis(segment, 0, 10, &arena, &hits), STATUS_OK);
+    cr_assert_eq(hits.count, 0);
+    cr_assert_eq(segment_count(segment), 0);
+    cr_assert_null(segment_codebook(segment));
+    arena_deinit(&arena);
+    segment_unref(segment);
+    segment_unref(NULL);
+}
+
+Test(vector_segment_unit, asking_for_nothing_gives_nothing)
+{
+    struct segment *segment = segment_new(D, NULL);
+    struct segment_hits hits = { NULL, 7 };
+    struct arena arena;
+
+    arena_init(&arena, 1 << 16);
+    fill(segment, 3);
+    cr_assert_eq(search_axis(segment, 0, 0, &arena, &hits), STATUS_OK);
+    cr_assert_eq(hits.count, 0);
+    arena_deinit(&arena);
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, a_put_replaces_and_a_remove_removes)
+{
+    struct segment *segment = segment_new(D, NULL);
+    struct segment_hits hits;
+    struct arena arena;
+    struct status st = { 0 };
+    uint8_t row[ROW];
+
+    arena_init(&arena, 1 << 16);
+    axis_row(1, row);
+    cr_assert_eq(segment_put(segment, "a", 1, row, NULL, &st), STATUS_OK);
+    axis_row(2, row);
+    cr_assert_eq(segment_put(segment, "a", 1, row, NULL, &st), STATUS_OK);
+    cr_assert_eq(search_axis(segment, 2, 10, &arena, &hits), STATUS_OK);
+    cr_assert_eq(hits.count, 1);
+    cr_assert_float_eq(hits.hits[0].approximate, 1, 1e-3);
+    cr_assert(segment_contains(segment, "a", 1));
+    cr_assert(segment_remove(segment, "a", 1));
+    cr_assert_not(segment_remove(segment, "a", 1));
+    cr_assert_not(segment_contains(segment, "a", 1));
+    cr_assert_eq(search_axis(segment, 2, 10, &arena, &hits), STATUS_OK);
+    cr_assert_eq(hits.count, 0);
+    arena_deinit(&arena);
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, impossible_ids_and_rows_are_refused)
+{
+    struct segment *segment = segment_new(D, NULL);
+    const float not_a_number = NAN;
+    char long_id[256] = { 0 };
+    uint8_t row[ROW];
+    struct status st = { 0 };
+
+    axis_row(0, row);
+    cr_assert_eq(segment_put(segment, "", 0, row, NULL, &st), STATUS_INVALID_ARGUMENT);
+    status_clear(&st);
+    cr_assert_eq(segment_put(segment, long_id, 256, row, NULL, &st), STATUS_INVALID_ARGUMENT);
+    status_clear(&st);
+    cr_assert_eq(segment_put(segment, long_id, 255, row, NULL, &st), STATUS_OK);
+    memcpy(row, &not_a_number, sizeof not_a_number);
+    cr_assert_eq(segment_put(segment, "b", 1, row, NULL, &st), STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(segment_count(segment), 1);
+    segment_unref(segment);
+}
+
+static bool cancel_at(void *polls_left)
+{
+    return (*(int *)polls_left)-- == 0;
+}
+
+Test(vector_segment_unit, a_search_can_be_cancelled_at_any_poll)
+{
+    struct segment *segment = segment_new(D, NULL);
+    const float query[D] = { 1 };
+    enum status_code code = STATUS_CANCELLED;
+    int polls = 0;
+
+    fill(segment, 40 * SEGMENT_GROUP);
+    for (; code == STATUS_CANCELLED; polls++) {
+        struct segment_hits hits = { NULL, 7 };
+        struct status st = { 0 };
+        struct arena arena;
+        int left = polls;
+        arena_init(&arena, 1 << 16);
+        code = segment_search(segment, query, 1, 5, cancel_at, &left, &arena, &hits, &st);
+        cr_assert_eq(hits.count, code == STATUS_OK ? 5 : 7);
+        arena_deinit(&arena);
+    }
+    cr_assert_eq(code, STATUS_OK);
+    cr_assert_geq(polls, 3);
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, an_arena_that_is_too_small_is_an_error)
+{
+    struct segment *segment = segment_new(D, NULL);
+    struct segment_hits hits = { NULL, 7 };
+    struct arena arena;
+
+    fill(segment, MANY);
+    arena_init(&arena, 4096);
+    cr_assert_eq(search_axis(segment, 0, MANY, &arena, &hits), STATUS_RESOURCE_EXHAUSTED);
+    cr_assert_eq(hits.count, 7);
+    arena_deinit(&arena);
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, puts_survive_every_failed_allocation)
+{
+    struct segment *segment = segment_new(D, NULL);
+    uint32_t next = 0;
+
+    for (int n = 1; next < MANY; n = n % 5 + 1) {
+        struct status st = { 0 };
+        alloc_fault_at(n);
+        put_number(segment, next, &st);
+        if (alloc_fault_clear())
+            cr_assert_eq(st.code, STATUS_RESOURCE_EXHAUSTED);
+        next += st.code == STATUS_OK;
+        cr_assert_eq(segment_count(segment), next);
+    }
+    segment_unref(segment);
+}
+
+/* Replacing and removing, so that groups dissolve, while allocations fail now and then. */
+Test(vector_segment_unit, dissolving_survives_failed_allocations)
+{
+    struct codebook *codebook = vector_random_codebook(1, D, 1);
+    struct segment *segment = segment_new(D, codebook);
+    struct vector_random random = { 9 };
+    bool present[MANY] = { 0 };
+    size_t count = 0;
+
+    for (int i = 0; i < 30000; i++) {
+        uint32_t number = (uint32_t)vector_random_below(&random, MANY);
+        struct status st = { 0 };
+        bool removing = vector_random_below(&random, 3) == 0;
+        alloc_fault_at((int)(1 + vector_random_below(&random, 4)));
+        if (removing)
+            cr_assert_eq(segment_remove(segment, &number, sizeof number), present[number]);
+        if (removing || put_number(segment, number, &st) == STATUS_OK)
+            present[number] = !removing;
+        alloc_fault_clear();
+    }
+    for (uint32_t number = 0; number < MANY; number++) {
+        cr_assert_eq(segment_contains(segment, &number, sizeof number), present[number]);
+        count += present[number];
+    }
+    cr_assert_eq(segment_count(segment), count);
+    segment_unref(segment);
+    codebook_unref(codebook);
+}
+
+Test(vector_segment_unit, searches_survive_every_failed_allocation)
+{
+    struct codebook *codebook = vector_random_codebook(1, D, 1);
+    struct segment *segment = segment_new(D, codebook);
+    enum status_code code = STATUS_RESOURCE_EXHAUSTED;
+    int n = 1;
+
+    fill(segment, MANY);
+    for (; code != STATUS_OK; n++) {
+        struct segment_hits hits = { NULL, 7 };
+        struct arena arena;
+        arena_init(&arena, 1 << 20);
+        alloc_fault_at(n);
+        code = search_axis(segment, 3, 600, &arena, &hits);
+        cr_assert_eq(alloc_fault_clear(), code == STATUS_RESOURCE_EXHAUSTED);
+        cr_assert_eq(hits.count, code == STATUS_OK ? 600 : 7);
+        arena_deinit(&arena);
+    }
+    cr_assert_gt(n, 5);
+    segment_unref(segment);
+    codebook_unref(codebook);
+}
+
+/* ---- files ---- */
+
+struct folder {
+    char path[64];
+    char file[96];
+    char temporary[104];
+};
+
+static struct folder folder_new(void)
+{
+    struct folder folder;
+
+    strcpy(folder.path, "/tmp/vector-segment-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder.path));
+    snprintf(folder.file, sizeof folder.file, "%s/segment", folder.path);
+    snprintf(folder.temporary, sizeof folder.temporary, "%s.tmp", folder.file);
+    return folder;
+}
+
+static void folder_remove(struct folder *folder)
+{
+    unlink(folder->file);
+    unlink(folder->temporary);
+    cr_assert_eq(rmdir(folder->path), 0, "something was left in %s", folder->path);
+}
+
+static enum status_code load(const char *path, size_t d, struct codebook *codebook,
+                             uint64_t sequence)
+{
+    struct segment *segment = NULL;
+    struct status st = { 0 };
+
+    segment_load(path, d, codebook, sequence, &segment, &st);
+    cr_assert((segment != NULL) == (st.code == STATUS_OK));
+    segment_unref(segment);
+    return st.code;
+}
+
+Test(vector_segment_unit, an_empty_one_can_be_saved)
+{
+    struct folder folder = folder_new();
+    struct segment *segment = segment_new(D, NULL);
+    struct status st = { 0 };
+
+    cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK, "%s", st.message);
+    cr_assert_eq(load(folder.file, D, NULL, 1), STATUS_OK);
+    folder_remove(&folder);
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, only_the_matching_file_is_loaded)
+{
+    struct folder folder = folder_new();
+    struct codebook *codebook = vector_random_codebook(1, D, 5);
+    struct codebook *newer = vector_random_codebook(1, D, 6);
+    struct codebook *wider = vector_random_codebook(1, 2 * D, 5);
+    struct segment *segment = segment_new(D, codebook);
+    struct status st = { 0 };
+
+    fill(segment, MANY);
+    cr_assert_eq(load(folder.file, D, codebook, 9), STATUS_NOT_FOUND);
+    cr_assert_eq(segment_save(segment, folder.file, 9, &st), STATUS_OK, "%s", st.message);
+    cr_assert_eq(load(folder.file, D, codebook, 9), STATUS_OK);
+    cr_assert_eq(load(folder.file, D, codebook, 10), STATUS_FAILED_PRECONDITION);
+    cr_assert_eq(load(folder.file, D, newer, 9), STATUS_FAILED_PRECONDITION);
+    cr_assert_eq(load(folder.file, 2 * D, wider, 9), STATUS_FAILED_PRECONDITION);
+    cr_assert_eq(load(folder.file, D, NULL, 9), STATUS_FAILED_PRECONDITION);
+    folder_remove(&folder);
+    segment_unref(segment);
+    codebook_unref(codebook);
+    codebook_unref(newer);
+    codebook_unref(wider);
+}
+
+Test(vector_segment_unit, a_newer_format_is_named_as_such)
+{
+    struct folder folder = folder_new();
+    struct segment *segment = segment_new(D, NULL);
+    struct status st = { 0 };
+    int fd;
+
+    cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK);
+    fd = open(folder.file, O_WRONLY);
+    cr_assert_eq(pwrite(fd, "\x02", 1, 8), 1);
+    close(fd);
+    cr_assert_eq(load(folder.file, D, NULL, 1), STATUS_FAILED_PRECONDITION);
+    folder_remove(&folder);
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, a_file_outlives_its_replacement_while_mapped)
+{
+    struct folder folder = folder_new();
+    struct segment *segment = segment_new(D, NULL);
+    struct segment *loaded = NULL;
+    struct segment_hits hits;
+    struct arena arena;
+    struct status st = { 0 };
+
+    fill(segment, MANY);
+    cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK);
+    cr_assert_eq(segment_load(folder.file, D, NULL, 1, &loaded, &st), STATUS_OK);
+    segment_unref(segment);
+    segment = segment_new(D, NULL);
+    cr_assert_eq(segment_save(segment, folder.file, 2, &st), STATUS_OK);
+    arena_init(&arena, 1 << 20);
+    cr_assert_eq(search_axis(loaded, 3, MANY, &arena, &hits), STATUS_OK);
+    cr_assert_eq(hits.count, MANY);
+    arena_deinit(&arena);
+    folder_remove(&folder);
+    segment_unref(segment);
+    segment_unref(loaded);
+}
+
+Test(vector_segment_unit, a_full_disk_leaves_the_old_file_and_nothing_else)
+{
+    struct folder folder = folder_new();
+    struct segment *segment = segment_new(D, NULL);
+    struct status st = { 0 };
+
+    fill(segment, MANY);
+    cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK);
+    cr_assert_eq(symlink("/dev/full", folder.temporary), 0);
+    cr_assert_eq(segment_save(segment, folder.file, 2, &st), STATUS_RESOURCE_EXHAUSTED);
+    cr_assert_eq(access(folder.temporary, F_OK), -1);
+    cr_assert_eq(load(folder.file, D, NULL, 1), STATUS_OK);
+    folder_remove(&folder);
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, a_missing_folder_is_an_error)
+{
+    struct segment *segment = segment_new(D, NULL);
+    struct status st = { 0 };
+
+    cr_assert_eq(segment_save(segment, "/tmp/no-such-folder-here/segment", 1, &st),
+                 STATUS_NOT_FOUND);
+    cr_assert_not_null(strstr(st.message, "no-such-folder-here"));
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, files_survive_every_failed_allocation)
+{
+    struct folder folder = folder_new();
+    struct segment *segment = segment_new(D, NULL);
+    struct segment *loaded = NULL;
+    bool failed = true;
+
+    fill(segment, MANY);
+    for (int n = 1; failed; n++) {
+        struct status st = { 0 };
+        alloc_fault_at(n);
+        segment_save(segment, folder.file, 1, &st);
+        failed = alloc_fault_clear();
+        cr_assert_eq(failed, st.code != STATUS_OK, "%d: %s", n, st.message);
+    }
+    failed = true;
+    for (int n = 1; failed; n++) {
+        struct status st = { 0 };
+        alloc_fault_at(n);
+        segment_load(folder.file, D, NULL, 1, &loaded, &st);
+        failed = alloc_fault_clear();
+        cr_assert_eq(st.code, failed ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK);
+        cr_assert((loaded == NULL) == failed);
+    }
+    cr_assert_eq(segment_count(loaded), MANY);
+    folder_remove(&folder);
+    segment_unref(segment);
+    segment_unref(loaded);
+}
