@@ -68,6 +68,7 @@ struct rpc_call {
     bool pulling;
     bool ended;
     grpc_byte_buffer *incoming;
+    bool receive_failed; /* there is no message, but no half-close either */
     rpc_on_message on_message;
     void *on_message_ctx;
 };

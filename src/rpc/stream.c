@@ -63,8 +63,9 @@ static struct rpc_message *message_new(const struct rpc_call *call, struct rpc_b
 /* Why there was no message. */
 static void explain_end(struct rpc_call *call, struct status *st)
 {
-    if (rpc_cancelled(call) || grpc_call_failed_before_recv_message(call->grpc))
-        status_set(st, STATUS_CANCELLED, "the caller has gone");
+    if (call->receive_failed || rpc_cancelled(call) ||
+        grpc_call_failed_before_recv_message(call->grpc))
+        status_set(st, STATUS_CANCELLED, "the caller has gone, or its message was too large");
 }
 
 /* Hands what has arrived to the receiver, if the call was not finished meanwhile. */
@@ -100,7 +101,7 @@ static void on_received(struct rpc_tag *tag, bool ok)
 {
     struct rpc_call *call = RPC_TAG_OWNER(tag, struct rpc_call, receive_tag);
 
-    (void)ok; /* a receive that failed has no message */
+    call->receive_failed = !ok;
     if (call->method->method.run == RPC_ON_LOOP) {
         deliver(call);
         return;

@@ -1,0 +1,152 @@
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "grpc/health/v1/health.pb-c.h"
+#include "src/rpc/health.h"
+#include "tests/unit/rpc_fixture.h"
+
+#define STATUS_OF(name) GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
+
+TestSuite(rpc_health, .timeout = 60);
+
+static struct arena arena;
+static struct status st;
+static struct rpc_fixture f;
+static struct rpc_health *health;
+
+static void add_health(struct rpc_server *server, void *service)
+{
+    (void)service;
+    rpc_health_register(health, server);
+}
+
+static void start(void)
+{
+    health = rpc_health_new();
+    arena_init(&arena, 1 << 20);
+    rpc_fixture_start(&f, &(struct rpc_fixture_setup){ .more = add_health });
+}
+
+static void stop(void)
+{
+    rpc_fixture_stop(&f);
+    rpc_health_free(health);
+    arena_deinit(&arena);
+}
+
+static int check(const char *service)
+{
+    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    ProtobufCMessage *reply;
+
+    request.service = (char *)service;
+    status_clear(&st);
+    if (rpc_sync_call(f.channel,
+                      &(struct rpc_request){ .path = "/grpc.health.v1.Health/Check",
+                                             .message = &request.base,
+                                             .deadline_us = deadline_in_ms(20000) },
+                      &grpc__health__v1__health_check_response__descriptor, &arena, &reply,
+                      &st) != STATUS_OK)
+        return -1;
+    return (int)((Grpc__Health__V1__HealthCheckResponse *)reply)->status;
+}
+
+static struct rpc_sync_stream *watch(const char *service)
+{
+    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+
+    request.service = (char *)service;
+    return rpc_sync_stream_open(
+        f.channel,
+        &(struct rpc_request){ .path = "/grpc.health.v1.Health/Watch", .message = &request.base });
+}
+
+static int next(struct rpc_sync_stream *stream)
+{
+    ProtobufCMessage *reply;
+
+    status_clear(&st);
+    rpc_sync_stream_recv(stream, &grpc__health__v1__health_check_response__descriptor, &arena,
+                         &reply, &st);
+    return reply == NULL ? -1 : (int)((Grpc__Health__V1__HealthCheckResponse *)reply)->status;
+}
+
+Test(rpc_health, check_tells_the_state)
+{
+    start();
+    cr_assert(eq(int, check(""), -1));
+    cr_assert(eq(int, st.code, STATUS_NOT_FOUND));
+    rpc_health_set(health, "", RPC_SERVING);
+    rpc_health_set(health, "a", RPC_NOT_SERVING);
+    cr_assert(eq(int, check(""), STATUS_OF(SERVING)));
+    cr_assert(eq(int, check("a"), STATUS_OF(NOT_SERVING)));
+    cr_assert(eq(int, check("b"), -1));
+    rpc_health_set_all(health, RPC_NOT_SERVING);
+    cr_assert(eq(int, check(""), STATUS_OF(NOT_SERVING)));
+    stop();
+}
+
+Test(rpc_health, watch_pushes_changes_only)
+{
+    struct rpc_sync_stream *stream;
+
+    start();
+    rpc_health_set(health, "a", RPC_SERVING);
+    stream = watch("a");
+    cr_assert(eq(int, next(stream), STATUS_OF(SERVING)));
+    rpc_health_set(health, "a", RPC_SERVING);
+    rpc_health_set(health, "b", RPC_SERVING);
+    rpc_health_set(health, "a", RPC_NOT_SERVING);
+    cr_assert(eq(int, next(stream), STATUS_OF(NOT_SERVING)));
+    rpc_health_set_all(health, RPC_SERVING);
+    cr_assert(eq(int, next(stream), STATUS_OF(SERVING)));
+    rpc_sync_stream_close(stream);
+    stop();
+}
+
+Test(rpc_health, watching_an_unknown_service_waits_for_it)
+{
+    struct rpc_sync_stream *stream;
+
+    start();
+    stream = watch("later");
+    cr_assert(eq(int, next(stream), STATUS_OF(SERVICE_UNKNOWN)));
+    rpc_health_set(health, "later", RPC_SERVING);
+    cr_assert(eq(int, next(stream), STATUS_OF(SERVING)));
+    rpc_sync_stream_close(stream);
+    stop();
+}
+
+Test(rpc_health, a_slow_watcher_gets_the_newest_state)
+{
+    struct rpc_sync_stream *stream;
+    int last;
+
+    start();
+    rpc_health_set(health, "a", RPC_SERVING);
+    stream = watch("a");
+    cr_assert(eq(int, next(stream), STATUS_OF(SERVING)));
+    for (int i = 0; i < 1000; i++)
+        rpc_health_set(health, "a", i % 2 ? RPC_SERVING : RPC_NOT_SERVING);
+    rpc_health_set(health, "a", RPC_NOT_SERVING);
+    do
+        last = next(stream);
+    while (last == STATUS_OF(SERVING));
+    cr_assert(eq(int, last, STATUS_OF(NOT_SERVING)));
+    rpc_sync_stream_close(stream);
+    stop();
+}
+
+Test(rpc_health, watchers_do_not_hold_up_a_shutdown)
+{
+    struct rpc_sync_stream *stream;
+
+    start();
+    stream = watch("a");
+    cr_assert(eq(int, next(stream), STATUS_OF(SERVICE_UNKNOWN)));
+    rpc_server_shutdown(f.server, INT32_MAX); /* would time the test out */
+    cr_assert(eq(int, next(stream), -1));
+    cr_assert(ne(int, st.code, STATUS_OK));
+    rpc_sync_stream_close(stream);
+    stop();
+}
