@@ -66,7 +66,7 @@ static void bury(struct store *store, const struct edge *edge, uint64_t stamp)
 
     pthread_mutex_lock(&store->graves_lock);
     if (grave->edge_hash != hash || grave->stamp < stamp)
-        *grave = (struct grave){hash, stamp};
+        *grave = (struct grave){ hash, stamp };
     pthread_mutex_unlock(&store->graves_lock);
 }
 

@@ -45,7 +45,7 @@ enum store_counter {
 
 enum {
     STORE_FORMAT = 1,
-    STRIPE_COUNT = 256,
+    STRIPE_COUNT = 4096, /* so that single writes rarely wait for each other's fsync */
     STRIPE_WORDS = STRIPE_COUNT / 64,
     GRAVE_COUNT = 8192,
 };

@@ -16,6 +16,9 @@ enum {
     DICTIONARY_BYTES = 16 * 1024,
 };
 
+static const double MEMTABLE_FILTER_RATIO =
+    0.06; /* of the write buffer: 2 MiB, 16 bits for a million */
+
 /* How each family is laid out. */
 static const struct family_shape {
     const char *name;
@@ -84,6 +87,10 @@ static rocksdb_options_t *family_options(enum store_family family, rocksdb_cache
 
     rocksdb_options_set_write_buffer_size(options, shape->write_buffer_bytes);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1); /* least space */
+    if (shape->looked_up) { /* most writes look for a record that is not there */
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, MEMTABLE_FILTER_RATIO);
+        rocksdb_options_set_memtable_whole_key_filtering(options, 1);
+    }
     set_compression(options, shape->compressed);
     set_table(options, shape, cache);
     if (family == FAMILY_META)

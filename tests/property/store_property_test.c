@@ -16,8 +16,8 @@
 
 enum { NAMES = 10, TYPES = 2, LABELS = 2, SEEDS = 6, OPERATIONS = 1500, ROW_BYTES = 20 };
 
-static const char *const labels[LABELS] = {"", "of"};
-static const char *const contents[] = {"", "rain", "a much longer text about the tides"};
+static const char *const labels[LABELS] = { "", "of" };
+static const char *const contents[] = { "", "rain", "a much longer text about the tides" };
 
 /* ---- Randomness --------------------------------------------------------------------------- */
 
@@ -112,8 +112,8 @@ static void close_world(void)
 
 static uint64_t pending(struct store_fixture *f)
 {
-    struct store_stats stats = {0};
-    struct status st = {0};
+    struct store_stats stats = { 0 };
+    struct status st = { 0 };
 
     store_stats(f->store, &stats, &st);
     cr_assert_eq(st.code, STATUS_OK);
@@ -127,7 +127,7 @@ static void deliver(unsigned from, size_t max, bool forget)
     struct store_outbox_entry *entries;
     struct store_edge_op ops[64];
     uint64_t sequences[64];
-    struct status st = {0};
+    struct status st = { 0 };
     size_t count;
 
     store_outbox_peek(f->store, 0, max < 64 ? max : 64, &f->arena, &entries, &count, &st);
@@ -160,7 +160,7 @@ struct key {
 
 static struct key random_key(unsigned source)
 {
-    return (struct key){source, below(NAMES), below(TYPES), below(LABELS)};
+    return (struct key){ source, below(NAMES), below(TYPES), below(LABELS) };
 }
 
 static struct model_edge *model_edge(struct key key)
@@ -216,9 +216,9 @@ static struct store_write random_write(struct write *write, unsigned name)
     it.given = below(32);
     it.mode = below(2) == 0 ? STORE_LEARN : STORE_PUT;
     if (below(3) == 0)
-        it.condition = (struct store_condition){true, below(4)};
+        it.condition = (struct store_condition){ true, below(4) };
     if (write->row != 0) {
-        write->vector = (struct store_vector){row_of(write->row), ROW_BYTES, NULL, 0};
+        write->vector = (struct store_vector){ row_of(write->row), ROW_BYTES, NULL, 0 };
         it.vector = &write->vector;
     }
     it.association_count = below(3);
@@ -251,15 +251,15 @@ static bool model_write(const struct write *write, const struct store_write *it)
         return false;
     model_vector(old, write, it);
     if (!old->exists || (it->given & STORE_GIVEN_CREATED))
-        old->created_us = it->concept.created_us;
+    old->created_us = it->concept.created_us;
     if (!learn || (it->given & STORE_GIVEN_STRENGTH))
-        old->strength = it->concept.strength;
+    old->strength = it->concept.strength;
     if (!learn || (it->given & STORE_GIVEN_CONFIDENCE))
-        old->confidence = it->concept.confidence;
+    old->confidence = it->concept.confidence;
     if (!learn || (it->given & STORE_GIVEN_ACCESS_COUNT))
-        old->access_count = it->concept.access_count;
+    old->access_count = it->concept.access_count;
     if (!learn || (it->given & STORE_GIVEN_LAST_ACCESSED))
-        old->last_accessed_us = it->concept.last_accessed_us;
+    old->last_accessed_us = it->concept.last_accessed_us;
     old->content = write->content;
     old->exists = true;
     old->version++;
@@ -274,7 +274,7 @@ static void write_some(void)
     struct store_write items[3];
     struct write writes[3];
     unsigned first = below(NAMES);
-    struct status st = {0};
+    struct status st = { 0 };
     size_t n = 0;
 
     for (size_t wanted = 1 + below(3); n < wanted;) {
@@ -298,13 +298,13 @@ static void delete_one(void)
 {
     unsigned name = below(NAMES);
     struct concept_id id = id_of(names[name]);
-    struct status st = {0};
+    struct status st = { 0 };
     bool existed;
 
-    store_delete(home(name)->store, &id, (struct store_condition){0}, false, &existed, &st);
+    store_delete(home(name)->store, &id, (struct store_condition){ 0 }, false, &existed, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     cr_assert_eq(existed, concepts[name].exists);
-    concepts[name] = (struct model_concept){0};
+    concepts[name] = (struct model_concept){ 0 };
     memset(edges[name], 0, sizeof edges[name]);
     for (unsigned i = 0; i < NAMES; i++)
         memset(edges[i][name], 0, sizeof edges[i][name]);
@@ -315,7 +315,7 @@ static void associate_one(void)
     struct key key = random_key(below(NAMES));
     struct store_association association = association_of(key);
     struct store_association stored;
-    struct status st = {0};
+    struct status st = { 0 };
     bool created = false;
 
     store_associate(home(key.source)->store, &association, false, &stored, &created, &st);
@@ -333,7 +333,7 @@ static void dissociate_one(void)
 {
     struct key key = random_key(below(NAMES));
     struct store_association association = association_of(key);
-    struct status st = {0};
+    struct status st = { 0 };
     bool existed;
 
     store_dissociate(home(key.source)->store, &association, false, &existed, &st);
@@ -349,7 +349,7 @@ static void reinforce_concept(void)
     struct model_concept *model = &concepts[name];
     struct concept_id id = id_of(names[name]);
     struct text_view value;
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_reinforce_concept(home(name)->store, &id, now_us, false, &home(name)->arena, &value, &st);
     cr_assert_eq(st.code, model->exists ? STATUS_OK : STATUS_NOT_FOUND);
@@ -369,7 +369,7 @@ static void reinforce_association(void)
     struct store_association association = association_of(key);
     struct model_edge *model = model_edge(key);
     struct store_association stored;
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_reinforce_association(home(key.source)->store, &association, now_us, false, &stored, &st);
     if (exact)
@@ -384,9 +384,9 @@ static void set_code(void)
     static const uint8_t code[STORE_CODE_BYTES];
     unsigned name = below(NAMES);
     unsigned row = 1 + below(3);
-    const struct store_code item = {id_of(names[name]), row_of(row), ROW_BYTES, code};
+    const struct store_code item = { id_of(names[name]), row_of(row), ROW_BYTES, code };
     uint64_t version = 1 + below(5);
-    struct status st = {0};
+    struct status st = { 0 };
     bool applied;
 
     store_set_codes(home(name)->store, &item, 1, version, &applied, &st);
@@ -399,8 +399,9 @@ static void set_code(void)
 static void operate(void)
 {
     static void (*const operations[])(void) = {
-        write_some,     write_some,        write_some,            delete_one, associate_one,
-        dissociate_one, reinforce_concept, reinforce_association, set_code,   associate_one,
+        write_some,    write_some,     write_some,        delete_one,
+        associate_one, dissociate_one, reinforce_concept, reinforce_association,
+        set_code,      associate_one,
     };
 
     now_us++;
@@ -421,7 +422,7 @@ static void compare_concept(unsigned name)
     struct store_fixture *f = home(name);
     struct concept_id id = id_of(names[name]);
     struct store_vector vector;
-    struct status st = {0};
+    struct status st = { 0 };
     struct concept read;
 
     cr_assert_eq(exists(f, names[name]), model->exists);
@@ -472,7 +473,7 @@ static void expect_in_record(const struct store_association *out, unsigned targe
 
 static void expect_model_edge(const struct store_association *out, unsigned source, unsigned target)
 {
-    struct key key = {source, target, out->type - 1u, text_is(out->label, labels[0]) ? 0 : 1};
+    struct key key = { source, target, out->type - 1u, text_is(out->label, labels[0]) ? 0 : 1 };
     const struct model_edge *model = model_edge(key);
 
     cr_assert(model->exists);

@@ -37,7 +37,7 @@ void temp_folder_remove(const char *path)
 
 void store_fixture_open(struct store_fixture *f)
 {
-    *f = (struct store_fixture){0};
+    *f = (struct store_fixture){ 0 };
     temp_folder_make(f->path);
     f->options.path = f->path;
     arena_init(&f->arena, SIZE_MAX);
@@ -46,7 +46,7 @@ void store_fixture_open(struct store_fixture *f)
 
 void store_fixture_reopen(struct store_fixture *f)
 {
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_close(f->store);
     f->store = NULL;
@@ -63,7 +63,7 @@ static void print_problem(void *context, const char *sentence)
 void store_fixture_verify(struct store *store)
 {
     struct store_verify_report report;
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_verify(store, print_problem, NULL, &report, &st);
     end_unless(st.code == STATUS_OK, st.message);
@@ -80,7 +80,7 @@ void store_fixture_close(struct store_fixture *f)
 
 struct text_view text(const char *s)
 {
-    return (struct text_view){s, strlen(s)};
+    return (struct text_view){ s, strlen(s) };
 }
 
 struct concept_id id_of(const char *s)
@@ -92,7 +92,7 @@ struct store_write item(const char *id, const char *content)
 {
     return (struct store_write){
         .id = id_of(id),
-        .concept = {.content = text(content), .strength = 1, .confidence = 1, .created_us = 1000},
+        .concept = { .content = text(content), .strength = 1, .confidence = 1, .created_us = 1000 },
         .mode = STORE_LEARN,
     };
 }
@@ -114,7 +114,7 @@ struct store_association edge(const char *source, const char *target, uint8_t ty
 struct store_write_result write_one(struct store_fixture *f, struct store_write write)
 {
     struct store_write_result result;
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_write(f->store, &write, 1, false, &result, &st);
     end_unless(st.code == STATUS_OK, st.message);
@@ -130,9 +130,9 @@ void learn(struct store_fixture *f, const char *id, const char *content)
 struct concept read_one(struct store_fixture *f, const char *id)
 {
     struct concept_id key = id_of(id);
-    struct store_value value = {0};
-    struct status st = {0};
-    struct concept concept = {0};
+    struct store_value value = { 0 };
+    struct status st = { 0 };
+    struct concept concept = { 0 };
     void *copy;
 
     store_get(f->store, &key, &value, &st);
@@ -147,8 +147,8 @@ struct concept read_one(struct store_fixture *f, const char *id)
 bool exists(struct store_fixture *f, const char *id)
 {
     struct concept_id key = id_of(id);
-    struct store_value value = {0};
-    struct status st = {0};
+    struct store_value value = { 0 };
+    struct status st = { 0 };
 
     store_get(f->store, &key, &value, &st);
     end_unless(st.code == STATUS_OK || st.code == STATUS_NOT_FOUND, st.message);
@@ -159,9 +159,9 @@ bool exists(struct store_fixture *f, const char *id)
 struct store_neighbors neighbors(struct store_fixture *f, const char *id,
                                  enum store_direction direction)
 {
-    struct store_neighbors_query query = {id_of(id), direction, 0, 1000, {0}};
-    struct store_neighbors answer = {0};
-    struct status st = {0};
+    struct store_neighbors_query query = { id_of(id), direction, 0, 1000, { 0 } };
+    struct store_neighbors answer = { 0 };
+    struct status st = { 0 };
 
     store_neighbors(f->store, &query, &f->arena, &answer, &st);
     end_unless(st.code == STATUS_OK, st.message);

@@ -42,7 +42,7 @@ static void group_make(struct group *group, uint64_t number)
     for (int i = 0; i < GROUP; i++)
         snprintf(group->ids[i], sizeof group->ids[i], "%llu/%d", (unsigned long long)number, i);
     memset(group->row, (int)(number % 251), ROW_BYTES);
-    group->vector = (struct store_vector){group->row, ROW_BYTES, NULL, 0};
+    group->vector = (struct store_vector){ group->row, ROW_BYTES, NULL, 0 };
     for (int i = 0; i < GROUP; i++) {
         group->edges[i] = edge("", group->ids[(i + 1) % GROUP], 1, "next");
         group->writes[i] = item(group->ids[i], group->ids[i]);
@@ -61,9 +61,9 @@ static bool owns_most(void *context, uint16_t slot)
 
 static struct store *open_or_die(const char *path)
 {
-    const struct store_options options = {.path = path, .owns = owns_most};
+    const struct store_options options = { .path = path, .owns = owns_most };
     struct store *store = NULL;
-    struct status st = {0};
+    struct status st = { 0 };
 
     if (store_open(&options, &store, &st) != STATUS_OK) {
         fprintf(stderr, "%s\n", st.message);
@@ -86,7 +86,7 @@ static void *write_forever(void *context)
     struct group group;
 
     for (uint64_t number = writer->first;; number += WRITERS) {
-        struct status st = {0};
+        struct status st = { 0 };
         group_make(&group, number);
         if (store_write(writer->store, group.writes, GROUP, true, results, &st) != STATUS_OK ||
             write(writer->acks, &number, sizeof number) != sizeof number)
@@ -102,7 +102,7 @@ static void run_writers(const char *path, uint64_t first, int acks)
     pthread_t threads[WRITERS];
 
     for (uint64_t i = 0; i < WRITERS; i++) {
-        writers[i] = (struct writer){store, first + i, acks};
+        writers[i] = (struct writer){ store, first + i, acks };
         pthread_create(&threads[i], NULL, write_forever, &writers[i]);
     }
     pthread_join(threads[0], NULL);
@@ -115,7 +115,7 @@ static int count_whole(struct store *store, uint64_t number)
     struct concept_id ids[GROUP];
     struct store_vector vectors[GROUP];
     struct store_value values[GROUP];
-    struct status st = {0};
+    struct status st = { 0 };
     struct group group;
     struct arena arena;
     int found = 0;
@@ -127,8 +127,8 @@ static int count_whole(struct store *store, uint64_t number)
     store_get_many(store, ids, GROUP, values, &st);
     store_get_vectors(store, ids, GROUP, &arena, vectors, &st);
     for (int i = 0; i < GROUP; i++) {
-        struct store_neighbors_query query = {ids[i], STORE_OUT, 0, 9, {0}};
-        struct store_neighbors out = {0};
+        struct store_neighbors_query query = { ids[i], STORE_OUT, 0, 9, { 0 } };
+        struct store_neighbors out = { 0 };
         bool here = values[i].data != NULL;
 
         store_neighbors(store, &query, &arena, &out, &st);
@@ -148,7 +148,7 @@ static void check_whole(const char *path, const uint64_t *acks, size_t n, uint64
     struct store *store = open_or_die(path);
     uint64_t remote = 0;
     struct store_stats stats;
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_fixture_verify(store);
     for (size_t i = 0; i < n; i++)
@@ -229,7 +229,7 @@ static struct store_fixture f;
 static void fill(void)
 {
     static uint8_t row[ROW_BYTES];
-    const struct store_vector vector = {row, ROW_BYTES, NULL, 0};
+    const struct store_vector vector = { row, ROW_BYTES, NULL, 0 };
     char content[200];
     char target[32];
     char id[32];
@@ -297,21 +297,21 @@ static int read_everything(struct store *store)
 {
     struct store_verify_report report;
     struct text_view *values;
-    struct status all[3] = {{0}};
+    struct status all[3] = { { 0 } };
     size_t count;
     bool done;
     int losses = 0;
 
     store_verify(store, NULL, NULL, &report, &all[0]);
-    store_list(store, 0, SLOT_COUNT - 1, (struct text_view){0}, CONCEPTS, &f.arena, &values, &count,
-               &done, &all[1]);
+    store_list(store, 0, SLOT_COUNT - 1, (struct text_view){ 0 }, CONCEPTS, &f.arena, &values,
+               &count, &done, &all[1]);
     store_scan_vectors(store, visit_any, NULL, &all[2]);
     for (int i = 0; i < CONCEPTS; i++) {
         struct store_neighbors_query query;
         struct store_neighbors answer;
-        struct store_value value = {0};
+        struct store_value value = { 0 };
         struct concept_id id;
-        struct status st = {0};
+        struct status st = { 0 };
         char name[32];
 
         snprintf(name, sizeof name, "concept %d", i);
@@ -320,7 +320,7 @@ static int read_everything(struct store *store)
         cr_assert(is_honest(st.code), "%s", st.message);
         losses += st.code != STATUS_OK;
         store_value_release(&value);
-        query = (struct store_neighbors_query){id, STORE_IN, 0, 500, {0}};
+        query = (struct store_neighbors_query){ id, STORE_IN, 0, 500, { 0 } };
         status_clear(&st);
         store_neighbors(store, &query, &f.arena, &answer, &st);
         cr_assert(is_honest(st.code), "%s", st.message);
@@ -350,7 +350,7 @@ static size_t count_files(const char *ending)
 /* Read-only rounds: RocksDB writes no table between the two flips of one round. */
 Test(store_fault, damaged_tables_are_data_loss_never_a_crash, .timeout = 120)
 {
-    struct status st = {0};
+    struct status st = { 0 };
     int losses = 0;
 
     store_fixture_open(&f);
@@ -387,7 +387,7 @@ Test(store_fault, damaged_tables_are_data_loss_never_a_crash, .timeout = 120)
 Test(store_fault, a_damaged_log_leaves_whole_writes_or_is_refused, .timeout = 120)
 {
     for (int round = 0; round < 20; round++) {
-        struct status st = {0};
+        struct status st = { 0 };
 
         store_fixture_open(&f);
         fill();
@@ -410,16 +410,16 @@ Test(store_fault, a_full_arena_fails_reads_and_changes_nothing)
 {
     struct store_association association = edge("a", "b", 1, "");
     struct concept_id id = id_of("a");
-    struct store_neighbors_query query = {id, STORE_OUT, 0, 10, {0}};
+    struct store_neighbors_query query = { id, STORE_OUT, 0, 10, { 0 } };
     struct store_neighbors answer;
     struct store_association stored;
-    struct store_vector vector = {"row", 3, NULL, 0};
+    struct store_vector vector = { "row", 3, NULL, 0 };
     struct store_write write = item("a", "1");
     struct text_view value;
     struct text_view *values;
     struct store_outbox_entry *entries;
     struct arena small;
-    struct status st = {0};
+    struct status st = { 0 };
     size_t count;
     bool flag;
 
@@ -438,8 +438,8 @@ Test(store_fault, a_full_arena_fails_reads_and_changes_nothing)
     store_get_vectors(f.store, &id, 1, &small, &vector, &st);
     cr_expect_eq(st.code, STATUS_RESOURCE_EXHAUSTED);
     status_clear(&st);
-    store_list(f.store, 0, SLOT_COUNT - 1, (struct text_view){0}, 5, &small, &values, &count, &flag,
-               &st);
+    store_list(f.store, 0, SLOT_COUNT - 1, (struct text_view){ 0 }, 5, &small, &values, &count,
+               &flag, &st);
     cr_expect_eq(st.code, STATUS_RESOURCE_EXHAUSTED);
     status_clear(&st);
     store_outbox_peek(f.store, 0, 5, &small, &entries, &count, &st);

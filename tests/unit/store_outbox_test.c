@@ -66,8 +66,8 @@ TestSuite(store_outbox, .init = open_both, .fini = close_both);
 
 static struct store_stats stats(struct store_fixture *f)
 {
-    struct store_stats stats = {0};
-    struct status st = {0};
+    struct store_stats stats = { 0 };
+    struct status st = { 0 };
 
     store_stats(f->store, &stats, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
@@ -81,8 +81,8 @@ struct delivery {
 
 static struct delivery peek(struct store_fixture *from, size_t max)
 {
-    struct delivery delivery = {0};
-    struct status st = {0};
+    struct delivery delivery = { 0 };
+    struct status st = { 0 };
 
     store_outbox_peek(from->store, 0, max, &from->arena, &delivery.entries, &delivery.count, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
@@ -91,7 +91,7 @@ static struct delivery peek(struct store_fixture *from, size_t max)
 
 static void apply(struct store_fixture *to, const struct delivery *delivery)
 {
-    struct status st = {0};
+    struct status st = { 0 };
 
     for (size_t i = 0; i < delivery->count; i++)
         store_apply_edges(to->store, &delivery->entries[i].op, 1, &st);
@@ -100,7 +100,7 @@ static void apply(struct store_fixture *to, const struct delivery *delivery)
 
 static void forget(struct store_fixture *from, const struct delivery *delivery)
 {
-    struct status st = {0};
+    struct status st = { 0 };
 
     for (size_t i = 0; i < delivery->count; i++)
         store_outbox_remove(from->store, &delivery->entries[i].sequence, 1, &st);
@@ -124,7 +124,7 @@ static void associate(struct store_fixture *f, const char *source, const char *t
 {
     struct store_association association = edge(source, target, 1, "x");
     struct store_association stored;
-    struct status st = {0};
+    struct status st = { 0 };
     bool created;
 
     store_associate(f->store, &association, true, &stored, &created, &st);
@@ -134,20 +134,20 @@ static void associate(struct store_fixture *f, const char *source, const char *t
 static void dissociate(struct store_fixture *f, const char *source, const char *target)
 {
     struct store_association association = edge(source, target, 1, "x");
-    struct status st = {0};
+    struct status st = { 0 };
     bool existed;
 
     store_dissociate(f->store, &association, true, &existed, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
 }
 
-static void delete(struct store_fixture *f, const char *name)
+static void delete (struct store_fixture *f, const char *name)
 {
     struct concept_id id = id_of(name);
-    struct status st = {0};
+    struct status st = { 0 };
     bool existed;
 
-    store_delete(f->store, &id, (struct store_condition){0}, true, &existed, &st);
+    store_delete(f->store, &id, (struct store_condition){ 0 }, true, &existed, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
 }
 
@@ -184,7 +184,7 @@ Test(store_outbox, entries_name_the_slot_that_receives_them)
     associate(&even, even_id[0], odd_id[0]);
     cr_expect_eq(peek(&even, 1).entries[0].slot, id_of(odd_id[0]).slot);
     settle();
-    delete(&odd, odd_id[0]);
+    delete (&odd, odd_id[0]);
     cr_expect_eq(peek(&odd, 1).entries[0].op.kind, STORE_DELETE_OUT);
     cr_expect_eq(peek(&odd, 1).entries[0].slot, id_of(even_id[0]).slot);
 }
@@ -196,7 +196,7 @@ Test(store_outbox, deleting_either_end_removes_both_records)
     associate(&odd, odd_id[1], odd_id[0]);
     settle();
     expect_edges(3);
-    delete(&even, even_id[0]);
+    delete (&even, even_id[0]);
     settle();
     expect_edges(1);
 }
@@ -205,7 +205,7 @@ Test(store_outbox, reinforcement_reaches_the_other_record)
 {
     struct store_association key = edge(even_id[0], odd_id[0], 1, "x");
     struct store_association stored;
-    struct status st = {0};
+    struct status st = { 0 };
 
     associate(&even, even_id[0], odd_id[0]);
     settle();
@@ -253,7 +253,7 @@ Test(store_outbox, a_repeated_put_does_not_outlive_a_deleted_target)
     associate(&even, even_id[0], odd_id[0]);
     delivery = peek(&even, 1);
     apply(&odd, &delivery);
-    delete(&odd, odd_id[0]);
+    delete (&odd, odd_id[0]);
     store_fixture_reopen(&odd);
     store_fixture_reopen(&even);
     delivery = peek(&even, 1);
@@ -269,7 +269,7 @@ Test(store_outbox, an_edge_written_anew_survives_the_deletion_of_the_old)
 
     associate(&even, even_id[0], odd_id[0]);
     settle();
-    delete(&odd, odd_id[0]);
+    delete (&odd, odd_id[0]);
     deletion = peek(&odd, 1);
     associate(&even, even_id[0], odd_id[0]);
     apply(&even, &deletion);
@@ -297,7 +297,7 @@ Test(store_outbox, never_repeats_a_sequence)
 Test(store_outbox, is_peeked_in_pages)
 {
     struct store_outbox_entry *entries;
-    struct status st = {0};
+    struct status st = { 0 };
     uint64_t after = 0;
     size_t total = 0;
     size_t count;
@@ -322,9 +322,9 @@ Test(store_outbox, is_peeked_in_pages)
 
 Test(store_outbox, refuses_operations_that_cannot_be)
 {
-    struct store_edge_op ops[] = {{STORE_PUT_IN, edge(even_id[0], odd_id[0], 1, "x")},
-                                  {STORE_PUT_IN, edge(even_id[0], odd_id[0], 9, "x")}};
-    struct status st = {0};
+    struct store_edge_op ops[] = { { STORE_PUT_IN, edge(even_id[0], odd_id[0], 1, "x") },
+                                   { STORE_PUT_IN, edge(even_id[0], odd_id[0], 9, "x") } };
+    struct status st = { 0 };
 
     store_apply_edges(odd.store, ops, 2, &st);
     cr_expect_eq(st.code, STATUS_INVALID_ARGUMENT);

@@ -15,10 +15,10 @@ static const uint8_t row_b[ROW_BYTES] = "rowBBBBBBBB";
 static const uint8_t code_1[STORE_CODE_BYTES] = "code one";
 static const uint8_t code_2[STORE_CODE_BYTES] = "code two";
 
-static const struct store_vector vector_a = {row_a, ROW_BYTES, NULL, 0};
-static const struct store_vector vector_b = {row_b, ROW_BYTES, code_1, 3};
+static const struct store_vector vector_a = { row_a, ROW_BYTES, NULL, 0 };
+static const struct store_vector vector_b = { row_b, ROW_BYTES, code_1, 3 };
 
-static const struct store_condition no_condition = {0};
+static const struct store_condition no_condition = { 0 };
 
 static struct store_fixture f;
 
@@ -36,8 +36,8 @@ TestSuite(store, .init = open_fixture, .fini = close_fixture);
 
 static struct store_stats stats(void)
 {
-    struct store_stats stats = {0};
-    struct status st = {0};
+    struct store_stats stats = { 0 };
+    struct status st = { 0 };
 
     store_stats(f.store, &stats, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
@@ -47,18 +47,18 @@ static struct store_stats stats(void)
 static struct store_vector vector_of(const char *id)
 {
     struct concept_id key = id_of(id);
-    struct store_vector vector = {0};
-    struct status st = {0};
+    struct store_vector vector = { 0 };
+    struct status st = { 0 };
 
     store_get_vectors(f.store, &key, 1, &f.arena, &vector, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     return vector;
 }
 
-static bool delete(const char *id)
+static bool delete (const char *id)
 {
     struct concept_id key = id_of(id);
-    struct status st = {0};
+    struct status st = { 0 };
     bool existed = false;
 
     store_delete(f.store, &key, no_condition, false, &existed, &st);
@@ -68,8 +68,8 @@ static bool delete(const char *id)
 
 static struct store_association associate(struct store_association association)
 {
-    struct store_association stored = {0};
-    struct status st = {0};
+    struct store_association stored = { 0 };
+    struct status st = { 0 };
     bool created;
 
     store_associate(f.store, &association, false, &stored, &created, &st);
@@ -79,7 +79,7 @@ static struct store_association associate(struct store_association association)
 
 static bool dissociate(struct store_association association)
 {
-    struct status st = {0};
+    struct status st = { 0 };
     bool existed = false;
 
     store_dissociate(f.store, &association, false, &existed, &st);
@@ -91,7 +91,7 @@ static bool dissociate(struct store_association association)
 
 Test(store, keeps_every_field_of_a_concept)
 {
-    const struct concept_attribute attributes[] = {{{"k", 1}, {"v", 1}}};
+    const struct concept_attribute attributes[] = { { { "k", 1 }, { "v", 1 } } };
     struct store_write write = item("a", "tides");
     struct concept read;
 
@@ -171,9 +171,9 @@ static struct status write_if(const char *id, uint64_t version)
 {
     struct store_write write = item(id, "x");
     struct store_write_result result;
-    struct status st = {0};
+    struct status st = { 0 };
 
-    write.condition = (struct store_condition){true, version};
+    write.condition = (struct store_condition){ true, version };
     store_write(f.store, &write, 1, true, &result, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     return result.status;
@@ -194,9 +194,9 @@ Test(store, writes_the_other_items_when_one_is_refused)
 {
     struct store_association bad = edge("", "b", 9, "");
     struct store_association good = edge("", "a", 1, "");
-    struct store_write writes[] = {item("a", "1"), item("b", "2"), item("c", "3")};
+    struct store_write writes[] = { item("a", "1"), item("b", "2"), item("c", "3") };
     struct store_write_result results[3];
-    struct status st = {0};
+    struct status st = { 0 };
 
     writes[1].associations = &bad;
     writes[1].association_count = 1;
@@ -215,16 +215,16 @@ Test(store, writes_the_other_items_when_one_is_refused)
 Test(store, a_later_item_of_one_call_sees_the_earlier)
 {
     struct store_association association = edge("", "t", 1, "");
-    struct store_write writes[] = {item("a", "1"), item("a", "2"), item("a", "3")};
+    struct store_write writes[] = { item("a", "1"), item("a", "2"), item("a", "3") };
     struct store_write_result results[3];
-    struct status st = {0};
+    struct status st = { 0 };
 
     for (int i = 0; i < 3; i++) {
         writes[i].associations = &association;
         writes[i].association_count = 1;
         writes[i].vector = &vector_a;
     }
-    writes[1].condition = (struct store_condition){true, 0};
+    writes[1].condition = (struct store_condition){ true, 0 };
     store_write(f.store, writes, 3, true, results, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     cr_expect(results[0].created && results[0].version == 1);
@@ -239,9 +239,9 @@ Test(store, a_deleted_concept_begins_anew)
 {
     learn(&f, "a", "1");
     learn(&f, "a", "2");
-    cr_expect(delete("a"));
+    cr_expect(delete ("a"));
     cr_expect_not(exists(&f, "a"));
-    cr_expect_not(delete("a"));
+    cr_expect_not(delete ("a"));
     learn(&f, "a", "3");
     cr_expect_eq(read_one(&f, "a").version, 1);
 }
@@ -249,15 +249,15 @@ Test(store, a_deleted_concept_begins_anew)
 Test(store, deletes_under_a_condition_only_if_it_holds)
 {
     struct concept_id id = id_of("a");
-    struct status st = {0};
+    struct status st = { 0 };
     bool existed;
 
     learn(&f, "a", "1");
-    store_delete(f.store, &id, (struct store_condition){true, 2}, true, &existed, &st);
+    store_delete(f.store, &id, (struct store_condition){ true, 2 }, true, &existed, &st);
     cr_expect_eq(st.code, STATUS_ABORTED);
     cr_expect(exists(&f, "a"));
     status_clear(&st);
-    store_delete(f.store, &id, (struct store_condition){true, 1}, true, &existed, &st);
+    store_delete(f.store, &id, (struct store_condition){ true, 1 }, true, &existed, &st);
     cr_expect_eq(st.code, STATUS_OK);
     cr_expect_not(exists(&f, "a"));
 }
@@ -270,7 +270,7 @@ Test(store, deletes_all_associations_of_a_concept)
     associate(edge("b", "a", 2, "x"));
     associate(edge("a", "a", 3, "self"));
     associate(edge("b", "b", 3, "self"));
-    cr_expect(delete("a"));
+    cr_expect(delete ("a"));
     cr_expect_eq(neighbors(&f, "b", STORE_OUT).count, 1);
     cr_expect_eq(neighbors(&f, "b", STORE_IN).count, 1);
     cr_expect_eq(stats().associations_out, 1);
@@ -284,7 +284,7 @@ Test(store, reinforces_a_concept_up_to_the_limit)
     struct store_write write = item("a", "1");
     struct concept returned;
     struct text_view value;
-    struct status st = {0};
+    struct status st = { 0 };
 
     write.concept.strength = 9.9f;
     write_one(&f, write);
@@ -357,11 +357,11 @@ Test(store, sets_a_code_only_where_the_row_is_unchanged)
     struct store_write a = item("a", "1");
     struct store_write b = item("b", "1");
     const struct store_code codes[] = {
-        {id_of("a"), row_a, ROW_BYTES, code_2},
-        {id_of("b"), row_a, ROW_BYTES, code_2},
-        {id_of("gone"), row_a, ROW_BYTES, code_2},
+        { id_of("a"), row_a, ROW_BYTES, code_2 },
+        { id_of("b"), row_a, ROW_BYTES, code_2 },
+        { id_of("gone"), row_a, ROW_BYTES, code_2 },
     };
-    struct status st = {0};
+    struct status st = { 0 };
     bool applied[3];
 
     a.vector = &vector_a;
@@ -394,10 +394,10 @@ static void note_vector(void *context, const struct concept_id *id,
 
 Test(store, tells_every_vector_that_was_set_or_removed)
 {
-    struct seen seen = {""};
+    struct seen seen = { "" };
     struct store_write write = item("a", "1");
-    const struct store_code code = {id_of("a"), row_a, ROW_BYTES, code_2};
-    struct status st = {0};
+    const struct store_code code = { id_of("a"), row_a, ROW_BYTES, code_2 };
+    struct status st = { 0 };
     bool applied;
 
     f.options.on_vector = note_vector;
@@ -409,8 +409,8 @@ Test(store, tells_every_vector_that_was_set_or_removed)
     store_set_codes(f.store, &code, 1, 5, &applied, &st);
     write_one(&f, item("a", "2"));
     write_one(&f, write);
-    delete("a");
-    delete("a");
+    delete ("a");
+    delete ("a");
     cr_expect_str_eq(seen.text, "a+0 a+5 a-0 a+0 a-0 ");
 }
 
@@ -427,8 +427,8 @@ static bool note_scanned(void *context, const struct concept_id *id,
 Test(store, scans_vectors_until_told_to_stop)
 {
     size_t count = 0;
-    struct status st = {0};
-    char id[8];
+    struct status st = { 0 };
+    char id[16];
 
     for (int i = 10; i < 60; i++) {
         snprintf(id, sizeof id, "%d", i);
@@ -465,7 +465,7 @@ Test(store, rewriting_an_association_keeps_its_history)
 {
     struct store_association association = edge("a", "b", 1, "x");
     struct store_association stored;
-    struct status st = {0};
+    struct status st = { 0 };
 
     learn(&f, "a", "1");
     associate(association);
@@ -497,8 +497,8 @@ Test(store, associations_differ_by_type_target_and_label)
 Test(store, refuses_associations_that_cannot_be)
 {
     char long_label[STORE_LABEL_MAX_BYTES + 2];
-    struct store_association refused[] = {edge("a", "", 1, ""), edge("a", "b", 0, ""),
-                                          edge("a", "b", 6, ""), edge("a", "b", 1, long_label)};
+    struct store_association refused[] = { edge("a", "", 1, ""), edge("a", "b", 0, ""),
+                                           edge("a", "b", 6, ""), edge("a", "b", 1, long_label) };
     struct store_association association = edge("nobody", "a", 1, "");
     struct store_association stored;
     bool created;
@@ -508,11 +508,11 @@ Test(store, refuses_associations_that_cannot_be)
     refused[3].label = text(long_label);
     learn(&f, "a", "1");
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        struct status st = {0};
+        struct status st = { 0 };
         store_associate(f.store, &refused[i], true, &stored, &created, &st);
         cr_expect_eq(st.code, STATUS_INVALID_ARGUMENT, "%zu", i);
     }
-    struct status st = {0};
+    struct status st = { 0 };
     store_associate(f.store, &association, true, &stored, &created, &st);
     cr_expect_eq(st.code, STATUS_NOT_FOUND);
 }
@@ -521,7 +521,7 @@ Test(store, reinforces_an_association_up_to_the_limits)
 {
     struct store_association association = edge("a", "b", 1, "");
     struct store_association stored;
-    struct status st = {0};
+    struct status st = { 0 };
 
     learn(&f, "a", "1");
     association.weight = 4.9f;
@@ -541,19 +541,19 @@ Test(store, reinforces_an_association_up_to_the_limits)
 /* Walks in pages and writes what it sees as "type:target/label ". */
 static void walk(unsigned type_mask, size_t limit, char *ret, size_t size)
 {
-    struct store_neighbors_query query = {id_of("a"), STORE_OUT, type_mask, limit, {0}};
+    struct store_neighbors_query query = { id_of("a"), STORE_OUT, type_mask, limit, { 0 } };
     struct store_neighbors page;
-    struct status st = {0};
+    struct status st = { 0 };
     size_t length = 0;
 
     do {
         store_neighbors(f.store, &query, &f.arena, &page, &st);
         cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
         for (size_t i = 0; i < page.count; i++)
-            length += (size_t)snprintf(
-                ret + length, size - length, "%d:%.*s/%.*s ", page.items[i].type,
-                (int)page.items[i].target.length, page.items[i].target.data,
-                (int)page.items[i].label.length, page.items[i].label.data);
+            length +=
+                (size_t)snprintf(ret + length, size - length, "%d:%.*s/%.*s ", page.items[i].type,
+                                 (int)page.items[i].target.length, page.items[i].target.data,
+                                 (int)page.items[i].label.length, page.items[i].label.data);
         query.cursor = page.cursor;
     } while (page.cursor.length != 0);
 }
@@ -586,9 +586,9 @@ Test(store, walks_neighbors_in_order_page_by_page)
 
 Test(store, gets_many_in_the_order_asked)
 {
-    const struct concept_id ids[] = {id_of("b"), id_of("none"), id_of("a"), id_of("b")};
+    const struct concept_id ids[] = { id_of("b"), id_of("none"), id_of("a"), id_of("b") };
     struct store_value values[4];
-    struct status st = {0};
+    struct status st = { 0 };
 
     learn(&f, "a", "first");
     learn(&f, "b", "second one");
@@ -606,7 +606,7 @@ Test(store, gets_many_in_the_order_asked)
 /* Reads 200 concepts in pages of @limit with arenas of @bytes; how many came, in order. */
 static size_t list_all(size_t limit, size_t bytes)
 {
-    struct concept last = {0};
+    struct concept last = { 0 };
     struct arena texts;
     struct arena arena;
     uint16_t slot = 0;
@@ -617,7 +617,7 @@ static size_t list_all(size_t limit, size_t bytes)
     arena_init(&arena, bytes);
     while (!done) {
         struct text_view *values;
-        struct status st = {0};
+        struct status st = { 0 };
         size_t count;
 
         arena_reset(&arena);
@@ -661,16 +661,16 @@ Test(store, lists_only_the_slots_asked_for)
 {
     struct concept_id id = id_of("a");
     struct text_view *values;
-    struct status st = {0};
+    struct status st = { 0 };
     size_t count;
     bool done;
 
     learn(&f, "a", "1");
-    store_list(f.store, id.slot, id.slot, (struct text_view){0}, 9, &f.arena, &values, &count, &done,
-               &st);
+    store_list(f.store, id.slot, id.slot, (struct text_view){ 0 }, 9, &f.arena, &values, &count,
+               &done, &st);
     cr_expect(count == 1 && done);
-    store_list(f.store, (uint16_t)(id.slot + 1), SLOT_COUNT - 1, (struct text_view){0}, 9, &f.arena,
-               &values, &count, &done, &st);
+    store_list(f.store, (uint16_t)(id.slot + 1), SLOT_COUNT - 1, (struct text_view){ 0 }, 9,
+               &f.arena, &values, &count, &done, &st);
     cr_expect(count == 0 && done);
 }
 
@@ -678,7 +678,7 @@ Test(store, says_when_there_is_no_such_concept)
 {
     struct concept_id id = id_of("nobody");
     struct store_value value;
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_get(f.store, &id, &value, &st);
     cr_expect_eq(st.code, STATUS_NOT_FOUND);
@@ -687,7 +687,7 @@ Test(store, says_when_there_is_no_such_concept)
 Test(store, keeps_the_codebook)
 {
     struct text_view read;
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_get_codebook(f.store, &f.arena, &read, &st);
     cr_expect_eq(read.length, 0);
@@ -703,7 +703,7 @@ Test(store, keeps_the_codebook)
 static struct status try_open(const struct store_options *options)
 {
     struct store *store = NULL;
-    struct status st = {0};
+    struct status st = { 0 };
 
     store_open(options, &store, &st);
     store_close(store);
@@ -800,9 +800,9 @@ Test(store, refuses_damaged_records)
     struct store_write write = item("a", "2");
     struct store_write_result result;
     struct store_value value;
-    struct status st = {0};
-    uint8_t key[3] = {(uint8_t)(id.slot >> 8), (uint8_t)id.slot, 'a'};
-    char text_key[4] = {(char)key[0], (char)key[1], 'a', 0};
+    struct status st = { 0 };
+    uint8_t key[3] = { (uint8_t)(id.slot >> 8), (uint8_t)id.slot, 'a' };
+    char text_key[4] = { (char)key[0], (char)key[1], 'a', 0 };
 
     cr_assert(key[0] != 0 && key[1] != 0, "the key must be a C string here");
     store_close(f.store);
@@ -833,7 +833,7 @@ static void *reinforce_often(void *context)
     (void)context;
     arena_init(&arena, SIZE_MAX);
     for (int i = 0; i < ROUNDS; i++) {
-        struct status st = {0};
+        struct status st = { 0 };
         arena_reset(&arena);
         store_reinforce_concept(f.store, &id, i, i % 10 == 0, &arena, &value, &st);
         cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
@@ -845,7 +845,7 @@ static void *reinforce_often(void *context)
 /* Writes, ties and deletes the same few concepts as the other threads do. */
 static void *churn(void *context)
 {
-    static const char *const names[] = {"p", "q", "r", "s", "t"};
+    static const char *const names[] = { "p", "q", "r", "s", "t" };
     unsigned seed = (unsigned)(uintptr_t)context;
 
     for (int i = 0; i < ROUNDS; i++) {
@@ -855,7 +855,7 @@ static void *churn(void *context)
         struct store_write write = item(a, "x");
         struct store_write_result result;
         struct concept_id id = id_of(b);
-        struct status st = {0};
+        struct status st = { 0 };
         bool existed;
 
         write.associations = &association;

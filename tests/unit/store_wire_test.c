@@ -33,7 +33,7 @@ static struct text_view random_text(struct arena *arena, size_t max)
 
     for (size_t i = 0; i < length; i++)
         text[i] = (char)('a' + random_u64() % 26);
-    return (struct text_view){text, length};
+    return (struct text_view){ text, length };
 }
 
 /* Keys ascend, as the wire form has them. */
@@ -45,7 +45,7 @@ static void random_attributes(struct arena *arena, struct concept *ret)
     attributes = arena_calloc(arena, ret->attribute_count, sizeof *attributes);
     for (size_t i = 0; i < ret->attribute_count; i++) {
         char *key = arena_printf(arena, "key%zu", i);
-        attributes[i].key = (struct text_view){key, strlen(key)};
+        attributes[i].key = (struct text_view){ key, strlen(key) };
         attributes[i].value = random_text(arena, 200);
     }
     ret->attributes = attributes;
@@ -132,7 +132,7 @@ Test(store_wire, writes_the_bytes_that_protobuf_writes)
     for (int round = 0; round < 2000; round++) {
         struct concept concept = random_concept(&arena);
         Sutra__V1__Concept message;
-        struct buf ours = {0};
+        struct buf ours = { 0 };
         uint8_t *theirs;
         size_t size;
 
@@ -141,8 +141,8 @@ Test(store_wire, writes_the_bytes_that_protobuf_writes)
         theirs = arena_alloc(&arena, size);
         sutra__v1__concept__pack(&message, theirs);
         concept_wire_encode(&concept, &ours);
-        cr_assert(same_text((struct text_view){(char *)ours.data, ours.size},
-                            (struct text_view){(char *)theirs, size}),
+        cr_assert(same_text((struct text_view){ (char *)ours.data, ours.size },
+                            (struct text_view){ (char *)theirs, size }),
                   "round %d", round);
         buf_deinit(&ours);
         arena_reset(&arena);
@@ -158,8 +158,8 @@ Test(store_wire, reads_what_it_writes)
     for (int round = 0; round < 2000; round++) {
         struct concept concept = random_concept(&arena);
         struct concept read;
-        struct status st = {0};
-        struct buf bytes = {0};
+        struct status st = { 0 };
+        struct buf bytes = { 0 };
 
         concept_wire_encode(&concept, &bytes);
         concept_wire_decode(bytes.data, bytes.size, &arena, &read, &st);
@@ -173,13 +173,14 @@ Test(store_wire, reads_what_it_writes)
 
 Test(store_wire, sorts_attributes_by_key)
 {
-    const struct concept_attribute unsorted[] = {
-        {{"b", 1}, {"2", 1}}, {{"aa", 2}, {"3", 1}}, {{"a", 1}, {"1", 1}}};
-    const struct concept_attribute sorted[] = {unsorted[2], unsorted[1], unsorted[0]};
-    struct concept a = {.attributes = unsorted, .attribute_count = 3};
-    struct concept b = {.attributes = sorted, .attribute_count = 3};
-    struct buf first = {0};
-    struct buf second = {0};
+    const struct concept_attribute unsorted[] = { { { "b", 1 }, { "2", 1 } },
+                                                  { { "aa", 2 }, { "3", 1 } },
+                                                  { { "a", 1 }, { "1", 1 } } };
+    const struct concept_attribute sorted[] = { unsorted[2], unsorted[1], unsorted[0] };
+    struct concept a = { .attributes = unsorted, .attribute_count = 3 };
+    struct concept b = { .attributes = sorted, .attribute_count = 3 };
+    struct buf first = { 0 };
+    struct buf second = { 0 };
 
     concept_wire_encode(&a, &first);
     concept_wire_encode(&b, &second);
@@ -193,16 +194,16 @@ Test(store_wire, skips_fields_it_does_not_know)
 {
     /* id "x"; field 15 (embedding) of 2 bytes; field 1000 varint; field 3 as a varint, not a float;
      * field 20 fixed64; version 7 */
-    const uint8_t bytes[] = {0x0a, 1,    'x', 0x7a, 2,    0x01, 0x02, 0xc0, 0x3e, 5, 0x18, 9,
-                             0xa1, 0x01, 1,   2,    3,    4,    5,    6,    7,    8, 0x58, 7};
+    const uint8_t bytes[] = { 0x0a, 1,    'x', 0x7a, 2, 0x01, 0x02, 0xc0, 0x3e, 5, 0x18, 9,
+                              0xa1, 0x01, 1,   2,    3, 4,    5,    6,    7,    8, 0x58, 7 };
     struct concept read;
     struct arena arena;
-    struct status st = {0};
+    struct status st = { 0 };
 
     arena_init(&arena, SIZE_MAX);
     concept_wire_decode(bytes, sizeof bytes, &arena, &read, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
-    cr_assert(same_text(read.id, (struct text_view){"x", 1}));
+    cr_assert(same_text(read.id, (struct text_view){ "x", 1 }));
     cr_assert_eq(read.strength, 0.0f);
     cr_assert_eq(read.version, 7);
     arena_deinit(&arena);
@@ -212,7 +213,7 @@ static void expect_refused(const uint8_t *bytes, size_t size)
 {
     struct concept read;
     struct arena arena;
-    struct status st = {0};
+    struct status st = { 0 };
 
     arena_init(&arena, SIZE_MAX);
     concept_wire_decode(bytes, size, &arena, &read, &st);
@@ -222,17 +223,17 @@ static void expect_refused(const uint8_t *bytes, size_t size)
 
 Test(store_wire, refuses_bytes_that_are_no_concept)
 {
-    expect_refused((const uint8_t[]){0x0a}, 1);                     /* a tag alone */
-    expect_refused((const uint8_t[]){0x0a, 2, 'x'}, 3);             /* longer than the rest */
-    expect_refused((const uint8_t[]){0x0a, 0xff, 0xff, 0xff}, 4);   /* a length without end */
-    expect_refused((const uint8_t[]){0x02, 0}, 2);                  /* field 0 */
-    expect_refused((const uint8_t[]){0x0b}, 1);                     /* a group */
-    expect_refused((const uint8_t[]){0x0e, 0}, 2);                  /* wire type 6 */
-    expect_refused((const uint8_t[]){0x1d, 0, 0, 0}, 4);            /* three bytes of a float */
-    expect_refused((const uint8_t[]){0x52, 2, 0x0a, 5}, 4);         /* an attribute torn inside */
-    expect_refused((const uint8_t[]){0x58, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                     0xff, 1},
-                   12); /* a varint of eleven bytes */
+    expect_refused((const uint8_t[]){ 0x0a }, 1);                   /* a tag alone */
+    expect_refused((const uint8_t[]){ 0x0a, 2, 'x' }, 3);           /* longer than the rest */
+    expect_refused((const uint8_t[]){ 0x0a, 0xff, 0xff, 0xff }, 4); /* a length without end */
+    expect_refused((const uint8_t[]){ 0x02, 0 }, 2);                /* field 0 */
+    expect_refused((const uint8_t[]){ 0x0b }, 1);                   /* a group */
+    expect_refused((const uint8_t[]){ 0x0e, 0 }, 2);                /* wire type 6 */
+    expect_refused((const uint8_t[]){ 0x1d, 0, 0, 0 }, 4);          /* three bytes of a float */
+    expect_refused((const uint8_t[]){ 0x52, 2, 0x0a, 5 }, 4);       /* an attribute torn inside */
+    expect_refused(
+        (const uint8_t[]){ 0x58, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1 },
+        12); /* a varint of eleven bytes */
 }
 
 /* Every outcome but a crash is fine; whatever is read lies inside the bytes. */
@@ -243,9 +244,9 @@ Test(store_wire, survives_any_bytes)
     arena_init(&arena, SIZE_MAX);
     for (int round = 0; round < 20000; round++) {
         struct concept concept = random_concept(&arena);
-        struct concept read = {0};
-        struct status st = {0};
-        struct buf bytes = {0};
+        struct concept read = { 0 };
+        struct status st = { 0 };
+        struct buf bytes = { 0 };
         uint8_t *exact;
         size_t size;
 
