@@ -92,10 +92,10 @@ Test(arena, reset_keeps_a_block_so_that_the_next_request_allocates_nothing)
     struct arena arena;
 
     arena_init(&arena, BIG);
-    cr_assert_not_null(arena_alloc(&arena, 1000));
+    cr_assert_not_null(arena_alloc(&arena, 10000));
     arena_reset(&arena);
     alloc_fault_at(1);
-    cr_expect_not_null(arena_alloc(&arena, 1000));
+    cr_expect_not_null(arena_alloc(&arena, 10000));
     cr_expect_not(alloc_fault_clear());
     arena_deinit(&arena);
 }

@@ -77,12 +77,24 @@ Test(utf8, refuses_what_is_not_well_formed)
         { "three bytes, cut", "\xE6\x97" },
         { "four bytes, cut", "\xF0\x9F\x94" },
         { "a lead followed by ASCII", "\xE6\x97x" },
+        { "bad as the first of eight", "\xFF"
+                                       "1234567" },
+        { "bad as the last of eight", "1234567\xFF" },
         { "bad behind eight good ones", "12345678\xFF" },
         { "bad inside the second eight", "12345678abc\xC0\xAF" },
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         cr_expect_not(utf8_valid(cases[i].bytes, strlen(cases[i].bytes)), "%s", cases[i].name);
+}
+
+Test(utf8, does_not_look_behind_the_end)
+{
+    static const char *const characters[] = { "\xC3\xA9", "\xE6\x97\xA5", "\xF0\x9F\x94\xAD" };
+
+    for (size_t i = 0; i < sizeof characters / sizeof characters[0]; i++)
+        for (size_t length = 1; length < strlen(characters[i]); length++)
+            cr_expect_not(utf8_valid(characters[i], length), "%zu of %s", length, characters[i]);
 }
 
 /* All sequences of up to three bytes, embedded where the eight-byte stride begins, ends and
