@@ -15,6 +15,7 @@ void arrival_await(struct rpc_server *server, const struct server_method *method
     grpc_call_error error;
 
     call->arrival_tag.fn = on_arrival;
+    rpc_tag_hand_over(&call->arrival_tag);
     if (method == NULL)
         error = grpc_server_request_call(server->grpc, &call->grpc, &call->details, &call->metadata,
                                          queue, queue, &call->arrival_tag);

@@ -27,6 +27,15 @@ struct posted {
     void *ctx;
 };
 
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define TSAN_ACQUIRE(p) __tsan_acquire(p)
+#define TSAN_RELEASE(p) __tsan_release(p)
+#else
+#define TSAN_ACQUIRE(p) (void)(p)
+#define TSAN_RELEASE(p) (void)(p)
+#endif
+
 static _Thread_local const struct rpc_loop *current_loop;
 
 void rpc_init(void)
@@ -47,6 +56,7 @@ static void *run(void *arg)
         if (event.type == GRPC_QUEUE_SHUTDOWN)
             return NULL;
         struct rpc_tag *tag = event.tag;
+        TSAN_ACQUIRE(tag);
         tag->fn(tag, event.success != 0);
     }
 }
@@ -140,6 +150,11 @@ bool rpc_loop_is_current(const struct rpc_loop *loop)
     return current_loop == loop;
 }
 
+void rpc_tag_hand_over(struct rpc_tag *tag)
+{
+    TSAN_RELEASE(tag);
+}
+
 grpc_completion_queue *rpc_loop_queue(struct rpc_loop *loop)
 {
     return loop->queue;
@@ -158,8 +173,10 @@ void rpc_loop_release(struct rpc_loop *loop)
 
 void rpc_start_batch(grpc_call *call, const grpc_op *ops, size_t count, struct rpc_tag *tag)
 {
-    grpc_call_error error = grpc_call_start_batch(call, ops, count, tag, NULL);
+    grpc_call_error error;
 
+    rpc_tag_hand_over(tag);
+    error = grpc_call_start_batch(call, ops, count, tag, NULL);
     assert(error == GRPC_CALL_OK);
     (void)error;
 }

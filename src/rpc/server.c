@@ -283,6 +283,7 @@ void rpc_server_shutdown(struct rpc_server *server, int64_t grace_ms)
     if (atomic_exchange(&server->stopping, true))
         return;
     server->stopped_tag.fn = on_quiet;
+    rpc_tag_hand_over(&server->stopped_tag);
     grpc_server_shutdown_and_notify(server->grpc, rpc_loop_queue(server->loop),
                                     &server->stopped_tag);
     cancel_endless(server);
