@@ -1,0 +1,155 @@
+#include "src/apps/cli/import_feed.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { ITEM_ARENA_BYTES = 64 * 1024 * 1024 };
+
+void import_feed_init(struct import_feed *feed, const struct import_file *files, size_t count,
+                      uint64_t limit)
+{
+    *feed = (struct import_feed){ .files = files, .file_count = count, .limit = limit };
+}
+
+static void close_file(struct import_feed *feed)
+{
+    if (feed->source == NULL)
+        return;
+    feed->bytes_before += source_bytes_read(feed->source);
+    source_close(feed->source);
+    feed->source = NULL;
+}
+
+void import_feed_deinit(struct import_feed *feed)
+{
+    close_file(feed);
+}
+
+static enum status_code open_file(struct import_feed *feed, struct status *st)
+{
+    const struct import_file *file = &feed->files[feed->next_file++];
+
+    return source_open(file->format, file->path, &feed->source, st);
+}
+
+/* From whichever file has one. */
+static enum status_code next_item(struct import_feed *feed, struct arena *arena,
+                                  Sutra__V1__ConceptInput **ret_item, struct status *st)
+{
+    *ret_item = NULL;
+    for (;;) {
+        if (feed->source != NULL) {
+            if (source_next(feed->source, arena, ret_item, st) != STATUS_OK || *ret_item != NULL)
+                return st->code;
+            close_file(feed);
+        }
+        if (feed->next_file == feed->file_count || open_file(feed, st) != STATUS_OK)
+            return st->code;
+    }
+}
+
+enum status_code import_feed_next(struct import_feed *feed, struct arena *arena,
+                                  Sutra__V1__ConceptInput **ret_item, struct status *st)
+{
+    Sutra__V1__ConceptInput *item = NULL;
+
+    if (feed->limit == 0 || feed->position < feed->limit)
+        next_item(feed, arena, &item, st);
+    if (st->code != STATUS_OK)
+        return st->code;
+    feed->position += item != NULL;
+    *ret_item = item;
+    return STATUS_OK;
+}
+
+enum status_code import_feed_skip(struct import_feed *feed, uint64_t count, struct status *st)
+{
+    Sutra__V1__ConceptInput *item = NULL;
+    struct arena arena;
+    uint64_t skipped = 0;
+
+    arena_init(&arena, ITEM_ARENA_BYTES);
+    for (; skipped < count; skipped++) {
+        arena_reset(&arena);
+        if (import_feed_next(feed, &arena, &item, st) != STATUS_OK || item == NULL)
+            break;
+    }
+    arena_deinit(&arena);
+    if (st->code == STATUS_OK && skipped < count)
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "%" PRIu64 " items are settled, but there are only %" PRIu64, count,
+                          skipped);
+    return st->code;
+}
+
+uint64_t import_feed_bytes(const struct import_feed *feed)
+{
+    return feed->bytes_before + (feed->source != NULL ? source_bytes_read(feed->source) : 0);
+}
+
+enum status_code import_feed_measure(const struct import_feed *feed, struct source_size *ret,
+                                     struct status *st)
+{
+    struct source_size total = { 0 };
+    bool items_known = true;
+    bool bytes_known = true;
+
+    for (size_t i = 0; i < feed->file_count; i++) {
+        struct source_size size = { 0 };
+        if (source_measure(feed->files[i].format, feed->files[i].path, &size, st) != STATUS_OK)
+            return st->code;
+        items_known = items_known && size.items != 0;
+        bytes_known = bytes_known && size.bytes != 0;
+        total.items += size.items;
+        total.bytes += size.bytes;
+    }
+    total.items = items_known ? total.items : 0;
+    if (feed->limit != 0 && (total.items == 0 || total.items > feed->limit))
+        total.items = feed->limit;
+    total.bytes = bytes_known ? total.bytes : 0;
+    *ret = total;
+    return STATUS_OK;
+}
+
+static enum status_code out_of_memory(struct status *st)
+{
+    return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+enum status_code import_feed_fingerprint(const struct import_feed *feed, struct arena *arena,
+                                         const char **ret, struct status *st)
+{
+    const char *all = "";
+
+    for (size_t i = 0; i < feed->file_count; i++) {
+        const char *one = NULL;
+        if (source_fingerprint(feed->files[i].format, feed->files[i].path, arena, &one, st) !=
+            STATUS_OK)
+            return st->code;
+        all = arena_printf(arena, "%s%s", all, one);
+        if (all == NULL)
+            return out_of_memory(st);
+    }
+    *ret = all;
+    return STATUS_OK;
+}
+
+enum status_code import_feed_key(const struct import_feed *feed, struct arena *arena,
+                                 const char **ret, struct status *st)
+{
+    const char *key = "";
+
+    for (size_t i = 0; i < feed->file_count; i++) {
+        char *absolute = realpath(feed->files[i].path, NULL);
+        if (absolute == NULL)
+            return status_set_errno(st, errno, "open '%s'", feed->files[i].path);
+        key = arena_printf(arena, "%s%s %s\n", key, source_format_name(feed->files[i].format),
+                           absolute);
+        free(absolute);
+        if (key == NULL)
+            return out_of_memory(st);
+    }
+    *ret = key;
+    return STATUS_OK;
+}
