@@ -245,6 +245,28 @@ Test(store_outbox, a_delivery_that_was_overtaken_brings_nothing_back)
     expect_edges(1);
 }
 
+Test(store_outbox, a_late_delivery_undoes_nothing_newer)
+{
+    struct store_association key = edge(even_id[0], odd_id[0], 1, "x");
+    struct store_association stored;
+    struct delivery late;
+    struct status st = { 0 };
+
+    associate(&even, even_id[0], odd_id[0]);
+    dissociate(&even, even_id[0], odd_id[0]);
+    late = peek(&even, 2);
+    associate(&even, even_id[0], odd_id[0]);
+    store_reinforce_association(even.store, &key, 42, true, &stored, &st);
+    settle();
+    for (size_t i = 0; i < 2; i++) { /* each alone: the put, then the removal */
+        struct delivery one = { &late.entries[i], 1 };
+        apply(&odd, &one);
+        cr_assert_eq(neighbors(&odd, odd_id[0], STORE_IN).count, 1);
+        cr_expect_eq(neighbors(&odd, odd_id[0], STORE_IN).items[0].stamp, stored.stamp);
+        cr_expect_eq(neighbors(&odd, odd_id[0], STORE_IN).items[0].last_used_us, 42);
+    }
+}
+
 /* The sender dies before it forgets; the target is deleted; both start again. */
 Test(store_outbox, a_repeated_put_does_not_outlive_a_deleted_target)
 {
