@@ -39,6 +39,14 @@ struct config_program {
     size_t option_count;
 };
 
+/** One row of a table: CONFIG_OPTION(struct my_config, listen, "listen", CONFIG_STRING, "…", 0, 0,
+ * "help"). */
+#define CONFIG_OPTION(config_, field_, key_, type_, default_, min_, max_, help_)                   \
+    {                                                                                              \
+        .key = key_, .type = type_, .default_value = default_, .min = min_, .max = max_,           \
+        .help = help_, .offset = offsetof(config_, field_)                                         \
+    }
+
 /** What the caller does next. */
 enum config_outcome {
     CONFIG_RUN,

@@ -1,0 +1,126 @@
+/*
+ * sutra-router: every public verb over the shards of a topology. Keeps nothing; any number may run
+ * side by side.
+ *
+ * Threads          started by        touch
+ *   main           -                 opening, signals, closing
+ *   loop           serve_open        rpc calls, the cluster library; never blocks
+ *   embedder       embedder_open     texts, if there is a model in this process
+ *   topology watch main              the topology file
+ */
+
+#include <stddef.h>
+
+#include "src/cluster/cluster.h"
+#include "src/cluster/topology_watch.h"
+#include "src/serve/embedder.h"
+#include "src/serve/serve.h"
+
+struct router_config {
+    const char *listen;
+    const char *topology;
+    const char *shards;
+    const char *model;
+    const char *embedder;
+    uint64_t embed_threads;
+    uint64_t grace_ms;
+};
+
+#define OPTION(...) CONFIG_OPTION(struct router_config, __VA_ARGS__)
+
+static const struct config_option options[] = {
+    OPTION(listen, "listen", CONFIG_STRING, "127.0.0.1:7400", 0, 0,
+           "host:port (port 0: any free one) or unix:/path"),
+    OPTION(topology, "topology", CONFIG_STRING, "", 0, 0,
+           "topology file, reloaded when it changes"),
+    OPTION(shards, "shards", CONFIG_STRING, "", 0, 0,
+           "instead: addresses of all shards, comma-separated, slots split evenly"),
+    OPTION(
+        model, "model", CONFIG_STRING, "", 0, 0,
+        "folder of the embedding model; default $SUTRA_MODEL or ~/.cache/sutra/all-MiniLM-L6-v2"),
+    OPTION(embedder, "embedder", CONFIG_STRING, "", 0, 0,
+           "address of a sutra-embed to use instead of a model in this process"),
+    OPTION(embed_threads, "embed-threads", CONFIG_UINT, "2", 1, 256,
+           "threads of a model in this process"),
+    OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
+           "how long running calls may go on after SIGTERM"),
+};
+
+/* Everything that run() opens, in this order. */
+struct process {
+    struct router_config config;
+    struct serve serve;
+    struct embedder *embedder;
+    struct topology *topology;
+    struct cluster *cluster;
+    struct topology_watch *watch;
+};
+
+static enum status_code open_topology(struct process *p, struct status *st)
+{
+    if (p->config.topology[0] == '\0' && p->config.shards[0] == '\0')
+        return status_set(st, STATUS_INVALID_ARGUMENT, "--topology or --shards is missing");
+    return topology_from_options(p->config.topology, p->config.shards, "", &p->topology, st);
+}
+
+static enum status_code open_cluster(struct process *p, struct status *st)
+{
+    const struct cluster_options cluster_options = {
+        .loop = p->serve.loop,
+        .topology = p->topology,
+        .embedder = p->embedder,
+    };
+
+    if (cluster_new(&cluster_options, &p->cluster, st) != STATUS_OK)
+        return st->code;
+    if (p->config.topology[0] != '\0')
+        topology_watch_start(p->config.topology, p->cluster, &p->watch, st);
+    return st->code;
+}
+
+static enum status_code run(void *process, struct status *st)
+{
+    struct process *p = process;
+    const struct embedder_options embedder_options = {
+        .address = p->config.embedder,
+        .model_dir = p->config.model,
+        .threads = p->config.embed_threads,
+    };
+
+    if (serve_open(&p->serve, st) != STATUS_OK ||
+        embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
+        open_topology(p, st) != STATUS_OK || open_cluster(p, st) != STATUS_OK)
+        return st->code;
+    cluster_register(p->cluster, p->serve.server);
+    embedder_register(p->embedder, p->serve.server);
+    return serve_run(&p->serve, "sutra-router", p->config.listen, (int64_t)p->config.grace_ms, st);
+}
+
+static void close_all(void *process)
+{
+    struct process *p = process;
+
+    topology_watch_stop(p->watch);
+    serve_stop(&p->serve);
+    cluster_free(p->cluster);
+    embedder_close(p->embedder);
+    topology_unref(p->topology);
+    serve_close(&p->serve);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct serve_program program = {
+        .options = {
+            .name = "sutra-router",
+            .summary = "serves a concept store that is spread over shards",
+            .options = options,
+            .option_count = sizeof options / sizeof options[0],
+        },
+        .run = run,
+        .close = close_all,
+    };
+    struct process process = { 0 };
+
+    return serve_main(&program, argc, argv, &process, &process.config);
+}

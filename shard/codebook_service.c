@@ -1,0 +1,117 @@
+/*
+ * Train, and what it asks of the shards: Sample and InstallCodebook.
+ */
+
+#include <string.h>
+
+#include "shard/op.h"
+#include "shard/trainer.h"
+#include "src/base/clock.h"
+#include "src/vector/refine.h"
+
+enum status_code op_train(struct op *op, struct status *st)
+{
+    const Sutra__V1__TrainCodebookRequest *request =
+        (const Sutra__V1__TrainCodebookRequest *)op->request;
+    uint32_t sample = request->sample == 0 ? TRAIN_SAMPLE_DEFAULT : request->sample;
+    Sutra__V1__TrainCodebookResponse *reply = op_new(op, sizeof *reply, st);
+    Sutra__V1__CodebookStats *codebook = op_new(op, sizeof *codebook, st);
+    int64_t started_us = clock_monotonic_us();
+    struct codebook_info info;
+
+    if (reply == NULL || codebook == NULL)
+        return st->code;
+    if (sample < CODEBOOK_MIN_SAMPLES || sample > TRAIN_SAMPLE_MAX)
+        return status_set_field(st, "sample", "sample is %u, it takes %d to %d", sample,
+                                CODEBOOK_MIN_SAMPLES, TRAIN_SAMPLE_MAX);
+    if (op_check_owner(op, 0, st) != STATUS_OK ||
+        trainer_train(op->shard->trainer, sample, request->seed, &info, st) != STATUS_OK)
+        return st->code;
+    sutra__v1__codebook_stats__init(codebook);
+    codebook->version = info.version;
+    codebook->trained_on = info.trained_on;
+    codebook->mean_squared_error = info.mean_squared_error;
+    sutra__v1__train_codebook_response__init(reply);
+    reply->codebook = codebook;
+    reply->elapsed_ms = (uint64_t)(clock_monotonic_us() - started_us) / 1000;
+    op->message = &reply->base;
+    return STATUS_OK;
+}
+
+/* ---- Sample ---- */
+
+struct sampling {
+    struct op *op;
+    uint64_t max_hash;
+    struct buf hashes; /* uint64_t */
+    struct buf ids;    /* char * */
+    struct buf rows;
+    struct status st;
+};
+
+static bool take_one(void *context, const struct concept_id *id, const struct store_vector *vector)
+{
+    struct sampling *sampling = context;
+    char *text;
+
+    if (id->hash > sampling->max_hash)
+        return true;
+    text = arena_strndup(&sampling->op->arena, id->data, id->length);
+    if (text == NULL)
+        return limit_call_memory(&sampling->st) == STATUS_OK;
+    buf_append(&sampling->hashes, &id->hash, sizeof id->hash);
+    buf_append(&sampling->ids, &text, sizeof text);
+    buf_append(&sampling->rows, vector->refinement, vector->refinement_size);
+    return !op_cancelled(sampling->op);
+}
+
+static enum status_code reply_sample(struct sampling *sampling, struct status *st)
+{
+    struct op *op = sampling->op;
+    Sutra__Internal__V1__SampleResponse reply = SUTRA__INTERNAL__V1__SAMPLE_RESPONSE__INIT;
+
+    if (sampling->hashes.failed || sampling->ids.failed || sampling->rows.failed)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    reply.n_hashes = sampling->hashes.size / sizeof *reply.hashes;
+    reply.hashes = (uint64_t *)(void *)sampling->hashes.data;
+    reply.n_ids = sampling->ids.size / sizeof *reply.ids;
+    reply.ids = (char **)(void *)sampling->ids.data;
+    reply.rows.data = sampling->rows.data;
+    reply.rows.len = sampling->rows.size;
+    op->bytes = rpc_bytes_pack(&reply.base);
+    return STATUS_OK;
+}
+
+enum status_code op_sample(struct op *op, struct status *st)
+{
+    const Sutra__Internal__V1__SampleRequest *request =
+        (const Sutra__Internal__V1__SampleRequest *)op->request;
+    struct sampling sampling = { .op = op, .max_hash = request->max_hash };
+
+    if (store_scan_vectors(op->shard->store, take_one, &sampling, st) == STATUS_OK)
+        *st = sampling.st;
+    if (st->code == STATUS_OK)
+        reply_sample(&sampling, st);
+    buf_deinit(&sampling.hashes);
+    buf_deinit(&sampling.ids);
+    buf_deinit(&sampling.rows);
+    return st->code;
+}
+
+/* ---- InstallCodebook ---- */
+
+enum status_code op_install_codebook(struct op *op, struct status *st)
+{
+    const Sutra__Internal__V1__InstallCodebookRequest *request =
+        (const Sutra__Internal__V1__InstallCodebookRequest *)op->request;
+    Sutra__Internal__V1__InstallCodebookResponse *reply = op_new(op, sizeof *reply, st);
+
+    if (reply == NULL ||
+        index_install(op->shard->index, request->codebook.data, request->codebook.len,
+                      request->expected_version, st) != STATUS_OK)
+        return st->code;
+    sutra__internal__v1__install_codebook_response__init(reply);
+    reply->version = index_stats(op->shard->index).codebook.version;
+    op->message = &reply->base;
+    return STATUS_OK;
+}

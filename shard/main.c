@@ -1,0 +1,163 @@
+/*
+ * sutra-shard: the data of some slots, and every public verb. Alone it is a whole cluster.
+ *
+ * Threads                 started by            touch
+ *   main                  -                     opening, signals, closing
+ *   loop                  serve_open            rpc calls, quick verbs, the cluster library
+ *   pool [threads]        shard_open            verbs that may block on the disk
+ *   embedder              embedder_open         texts, and the verbs that wait for vectors
+ *   courier               shard_start           the outbox
+ *   trainer               shard_start           the codebook, at the owner of slot 0
+ *   topology watch        main                  the topology file
+ *   RocksDB's own         store_open            flushes and compactions
+ */
+
+#include <stddef.h>
+
+#include "shard/shard.h"
+#include "src/cluster/cluster.h"
+#include "src/cluster/topology_watch.h"
+#include "src/serve/embedder.h"
+#include "src/serve/serve.h"
+
+struct shard_config {
+    const char *data;
+    const char *listen;
+    const char *topology;
+    const char *shards;
+    uint64_t shard;
+    const char *model;
+    const char *embedder;
+    uint64_t embed_threads;
+    uint64_t train_threshold;
+    uint64_t threads;
+    uint64_t grace_ms;
+};
+
+#define OPTION(...) CONFIG_OPTION(struct shard_config, __VA_ARGS__)
+
+static const struct config_option options[] = {
+    OPTION(data, "data", CONFIG_STRING, "", 0, 0,
+           "folder of this shard's data; created if missing"),
+    OPTION(listen, "listen", CONFIG_STRING, "127.0.0.1:7401", 0, 0,
+           "host:port (port 0: any free one) or unix:/path"),
+    OPTION(topology, "topology", CONFIG_STRING, "", 0, 0,
+           "topology file, reloaded when it changes; without it and --shards: one shard alone"),
+    OPTION(shards, "shards", CONFIG_STRING, "", 0, 0,
+           "addresses of all shards, comma-separated, slots split evenly"),
+    OPTION(shard, "shard", CONFIG_UINT, "0", 0, TOPOLOGY_MAX_SHARDS - 1,
+           "which shard of the topology this is"),
+    OPTION(
+        model, "model", CONFIG_STRING, "", 0, 0,
+        "folder of the embedding model; default $SUTRA_MODEL or ~/.cache/sutra/all-MiniLM-L6-v2"),
+    OPTION(embedder, "embedder", CONFIG_STRING, "", 0, 0,
+           "address of a sutra-embed to use instead of a model in this process"),
+    OPTION(embed_threads, "embed-threads", CONFIG_UINT, "2", 1, 256,
+           "threads of a model in this process"),
+    OPTION(train_threshold, "train-threshold", CONFIG_UINT, "10000", 0, UINT64_MAX,
+           "vectors in the cluster that start the first codebook training; 0: never"),
+    OPTION(threads, "threads", CONFIG_UINT, "8", 1, 256, "threads for verbs that may block"),
+    OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
+           "how long running calls may go on after SIGTERM"),
+};
+
+/* Everything that main() opens, in this order. */
+struct process {
+    struct shard_config config;
+    struct serve serve;
+    struct embedder *embedder;
+    struct topology *topology;
+    struct shard *shard;
+    struct cluster *cluster;
+    struct topology_watch *watch;
+};
+
+static enum status_code open_shard(struct process *p, struct status *st)
+{
+    const struct shard_config *config = &p->config;
+    const struct shard_options shard_options = {
+        .data = config->data,
+        .index = (uint32_t)config->shard,
+        .topology = p->topology,
+        .threads = (unsigned)config->threads,
+        .train_threshold = config->train_threshold,
+    };
+
+    if (config->data[0] == '\0')
+        return status_set(st, STATUS_INVALID_ARGUMENT, "--data is missing");
+    if (config->shard >= p->topology->shard_count)
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "--shard is %llu, the topology has %u shards",
+                          (unsigned long long)config->shard, p->topology->shard_count);
+    return shard_open(&shard_options, &p->shard, st);
+}
+
+static enum status_code open_cluster(struct process *p, struct status *st)
+{
+    const struct cluster_options cluster_options = {
+        .loop = p->serve.loop,
+        .topology = p->topology,
+        .embedder = p->embedder,
+        .local = shard_local(p->shard),
+    };
+
+    if (cluster_new(&cluster_options, &p->cluster, st) != STATUS_OK ||
+        shard_start(p->shard, p->cluster, st) != STATUS_OK)
+        return st->code;
+    if (p->config.topology[0] != '\0')
+        topology_watch_start(p->config.topology, p->cluster, &p->watch, st);
+    return st->code;
+}
+
+static enum status_code run(void *process, struct status *st)
+{
+    struct process *p = process;
+    const struct embedder_options embedder_options = {
+        .address = p->config.embedder,
+        .model_dir = p->config.model,
+        .threads = p->config.embed_threads,
+    };
+
+    if (serve_open(&p->serve, st) != STATUS_OK ||
+        embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
+        topology_from_options(p->config.topology, p->config.shards, p->config.listen, &p->topology,
+                              st) != STATUS_OK ||
+        open_shard(p, st) != STATUS_OK || open_cluster(p, st) != STATUS_OK)
+        return st->code;
+    cluster_register(p->cluster, p->serve.server);
+    shard_register(p->shard, p->serve.server);
+    embedder_register(p->embedder, p->serve.server);
+    return serve_run(&p->serve, "sutra-shard", p->config.listen, (int64_t)p->config.grace_ms, st);
+}
+
+static void close_all(void *process)
+{
+    struct process *p = process;
+
+    topology_watch_stop(p->watch);
+    serve_stop(&p->serve);
+    if (p->shard != NULL)
+        shard_stop(p->shard);
+    cluster_free(p->cluster);
+    shard_close(p->shard);
+    embedder_close(p->embedder);
+    topology_unref(p->topology);
+    serve_close(&p->serve);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct serve_program program = {
+        .options = {
+            .name = "sutra-shard",
+            .summary = "a shard of a concept store; alone, the whole store",
+            .options = options,
+            .option_count = sizeof options / sizeof options[0],
+        },
+        .run = run,
+        .close = close_all,
+    };
+    struct process process = { 0 };
+
+    return serve_main(&program, argc, argv, &process, &process.config);
+}

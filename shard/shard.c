@@ -1,0 +1,188 @@
+#include "shard/shard.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shard/courier.h"
+#include "shard/op.h"
+#include "shard/trainer.h"
+#include "src/base/clock.h"
+#include "src/log/log.h"
+#include "src/vector/kernel.h"
+
+enum { PATH_BYTES = 4096, OP_QUEUE = 4096 };
+
+/* ---- Life ---- */
+
+/* The shard's folder holds store/ and segment. */
+static enum status_code make_folder(const char *data, struct status *st)
+{
+    if (mkdir(data, 0777) != 0 && errno != EEXIST)
+        return status_set_errno(st, errno, "create '%s'", data);
+    return STATUS_OK;
+}
+
+static bool store_owns(void *context, uint16_t slot)
+{
+    return shard_owns(context, slot);
+}
+
+static void store_on_vector(void *context, const struct concept_id *id,
+                            const struct store_vector *vector)
+{
+    index_on_vector(((struct shard *)context)->index, id, vector);
+}
+
+static enum status_code open_data(struct shard *shard, struct status *st)
+{
+    char store_path[PATH_BYTES];
+    char segment_path[PATH_BYTES];
+    struct store_options options = {
+        .path = store_path,
+        .has_shard = true,
+        .shard = shard->options.index,
+        .owns = store_owns,
+        .on_vector = store_on_vector,
+        .context = shard,
+    };
+
+    if (strlen(shard->options.data) > PATH_BYTES - 16)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "the path of the data folder is too long");
+    snprintf(store_path, sizeof store_path, "%s/store", shard->options.data);
+    snprintf(segment_path, sizeof segment_path, "%s/segment", shard->options.data);
+    if (make_folder(shard->options.data, st) != STATUS_OK ||
+        index_new(segment_path, &shard->index, st) != STATUS_OK ||
+        store_open(&options, &shard->store, st) != STATUS_OK)
+        return st->code;
+    return index_open(shard->index, shard->store, st);
+}
+
+enum status_code shard_open(const struct shard_options *options, struct shard **ret,
+                            struct status *st)
+{
+    struct shard *shard = calloc(1, sizeof *shard);
+
+    if (shard == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    shard->options = *options;
+    shard->topology = topology_ref(options->topology);
+    shard->started_us = clock_monotonic_us();
+    if (open_data(shard, st) != STATUS_OK ||
+        pool_start(options->threads, OP_QUEUE, &shard->pool, st) != STATUS_OK) {
+        pool_stop(shard->pool);
+        store_close(shard->store);
+        index_free(shard->index);
+        topology_unref(shard->topology);
+        free(shard);
+        return st->code;
+    }
+    *ret = shard;
+    return STATUS_OK;
+}
+
+enum status_code shard_start(struct shard *shard, struct cluster *cluster, struct status *st)
+{
+    shard->cluster = cluster;
+    if (courier_start(shard, &shard->courier, st) == STATUS_OK)
+        trainer_start(shard, &shard->trainer, st);
+    return st->code;
+}
+
+void shard_stop(struct shard *shard)
+{
+    trainer_stop(shard->trainer);
+    courier_stop(shard->courier);
+    pool_stop(shard->pool);
+    shard->trainer = NULL;
+    shard->courier = NULL;
+    shard->pool = NULL;
+}
+
+void shard_close(struct shard *shard)
+{
+    struct status st = { 0 };
+
+    if (shard == NULL)
+        return;
+    shard_stop(shard);
+    if (index_save(shard->index, &st) != STATUS_OK)
+        log_line(LOG_WARN, "segment_not_saved", LOG_TEXT("message", st.message));
+    store_close(shard->store);
+    index_free(shard->index);
+    topology_unref(shard->topology);
+    free(shard);
+}
+
+bool shard_owns(const struct shard *shard, uint16_t slot)
+{
+    struct placement *placement;
+    bool owns;
+
+    if (shard->cluster == NULL)
+        return shard->topology->owner[slot] == shard->options.index;
+    placement = cluster_placement(shard->cluster);
+    owns = placement_owner(placement, slot) == shard->options.index;
+    placement_unref(placement);
+    return owns;
+}
+
+/* ---- Stats ---- */
+
+static uint64_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long long total;
+    unsigned long long resident = 0;
+
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%llu %llu", &total, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t file_bytes(const char *folder, const char *name)
+{
+    char path[PATH_BYTES];
+    struct stat info;
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
+}
+
+enum status_code op_stats(struct op *op, struct status *st)
+{
+    const struct shard *shard = op->shard;
+    Sutra__V1__ShardStats *reply = op_new(op, sizeof *reply, st);
+    Sutra__V1__CodebookStats *codebook = op_new(op, sizeof *codebook, st);
+    struct index_stats index = index_stats(shard->index);
+    struct store_stats store;
+
+    if (reply == NULL || codebook == NULL || store_stats(shard->store, &store, st) != STATUS_OK)
+        return st->code;
+    sutra__v1__codebook_stats__init(codebook);
+    codebook->version = index.codebook.version;
+    codebook->trained_on = index.codebook.trained_on;
+    codebook->mean_squared_error = index.codebook.mean_squared_error;
+    sutra__v1__shard_stats__init(reply);
+    reply->shard = shard->options.index;
+    reply->concepts = store.concepts;
+    reply->vectors = store.vectors;
+    reply->associations_out = store.associations_out;
+    reply->associations_in = store.associations_in;
+    reply->outbox_pending = store.outbox_pending;
+    reply->content_bytes = store.content_bytes;
+    reply->disk_bytes = store.disk_bytes + file_bytes(shard->options.data, "segment");
+    reply->memory_bytes = resident_bytes();
+    reply->uptime_ms = (uint64_t)(clock_monotonic_us() - shard->started_us) / 1000;
+    reply->codebook = codebook;
+    reply->vectors_encoded = index.vectors_encoded;
+    reply->kernel = (char *)vector_kernel_name();
+    op->message = &reply->base;
+    return STATUS_OK;
+}

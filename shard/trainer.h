@@ -1,0 +1,37 @@
+#ifndef SUTRA_SHARD_TRAINER_H
+#define SUTRA_SHARD_TRAINER_H
+
+/**
+ * Looks after the codebook of the cluster; at work only at the shard that owns slot 0.
+ *
+ * Trains the first one when the cluster holds enough vectors, and brings shards that missed an
+ * installation up to date. The sample is every vector whose id's hash is below a bound, in the
+ * order of the hashes: so a codebook depends on what is stored and on the seed, not on how many
+ * shards there are.
+ */
+
+#include <stdint.h>
+
+#include "src/base/status.h"
+#include "src/vector/codebook.h"
+
+struct shard;
+struct trainer;
+
+enum { TRAIN_SAMPLE_DEFAULT = 65536, TRAIN_SAMPLE_MAX = 131072 };
+
+/** Borrows @shard, whose cluster must be set. Starts a thread that looks every few seconds. */
+enum status_code trainer_start(struct shard *shard, struct trainer **ret, struct status *st);
+
+/**
+ * Trains on about @sample vectors and installs the result on every shard. Returns when all search
+ * with it. ABORTED while another training runs, FAILED_PRECONDITION with too few vectors. Blocks;
+ * any thread but the loop.
+ */
+enum status_code trainer_train(struct trainer *trainer, uint32_t sample, uint64_t seed,
+                               struct codebook_info *ret_info, struct status *st);
+
+/** Cancels a training, returns when the thread has ended. Accepts NULL. */
+void trainer_stop(struct trainer *trainer);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * sutra-embed: texts to vectors, for routers and shards that have no model in their own process.
+ *
+ * Threads       started by        touch
+ *   main        -                 opening, signals, closing
+ *   loop        serve_open        rpc calls
+ *   embedder    embedder_open     texts
+ */
+
+#include <stddef.h>
+
+#include "src/serve/embedder.h"
+#include "src/serve/serve.h"
+
+struct embed_config {
+    const char *listen;
+    const char *model;
+    uint64_t threads;
+    uint64_t grace_ms;
+};
+
+#define OPTION(...) CONFIG_OPTION(struct embed_config, __VA_ARGS__)
+
+static const struct config_option options[] = {
+    OPTION(listen, "listen", CONFIG_STRING, "127.0.0.1:7399", 0, 0,
+           "host:port (port 0: any free one) or unix:/path"),
+    OPTION(
+        model, "model", CONFIG_STRING, "", 0, 0,
+        "folder of the embedding model; default $SUTRA_MODEL or ~/.cache/sutra/all-MiniLM-L6-v2"),
+    OPTION(threads, "threads", CONFIG_UINT, "2", 1, 256, "threads that embed"),
+    OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
+           "how long running calls may go on after SIGTERM"),
+};
+
+/* Everything that run() opens, in this order. */
+struct process {
+    struct embed_config config;
+    struct serve serve;
+    struct embedder *embedder;
+};
+
+static enum status_code run(void *process, struct status *st)
+{
+    struct process *p = process;
+    const struct embedder_options embedder_options = {
+        .address = "",
+        .model_dir = p->config.model,
+        .threads = p->config.threads,
+    };
+
+    if (serve_open(&p->serve, st) != STATUS_OK ||
+        embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
+        embedder_missing(p->embedder, st) != STATUS_OK)
+        return st->code;
+    embedder_register(p->embedder, p->serve.server);
+    return serve_run(&p->serve, "sutra-embed", p->config.listen, (int64_t)p->config.grace_ms, st);
+}
+
+static void close_all(void *process)
+{
+    struct process *p = process;
+
+    serve_stop(&p->serve);
+    embedder_close(p->embedder);
+    serve_close(&p->serve);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct serve_program program = {
+        .options = {
+            .name = "sutra-embed",
+            .summary = "turns text into vectors",
+            .options = options,
+            .option_count = sizeof options / sizeof options[0],
+        },
+        .run = run,
+        .close = close_all,
+    };
+    struct process process = { 0 };
+
+    return serve_main(&program, argc, argv, &process, &process.config);
+}

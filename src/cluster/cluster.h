@@ -1,0 +1,53 @@
+#ifndef SUTRA_CLUSTER_CLUSTER_H
+#define SUTRA_CLUSTER_CLUSTER_H
+
+/**
+ * The public verbs over any set of shards: validate, turn text into vectors, split by slot, ask the
+ * shards, merge.
+ *
+ * A router is this library over remote shards; a shard is the same library over itself and its
+ * peers. So a client cannot tell them apart, and each verb exists once. It holds no state but the
+ * topology.
+ *
+ * Threads: handlers run on the loop and never block; what follows an answer runs where the answer
+ * arrived (the loop, a shard's pool, an embedder's thread). One call is worked on by one thread at
+ * a time.
+ */
+
+#include <stdint.h>
+
+#include "src/base/status.h"
+#include "src/cluster/placement.h"
+#include "src/ids/topology.h"
+#include "src/rpc/loop.h"
+#include "src/rpc/server.h"
+#include "src/serve/embedder.h"
+
+struct cluster;
+
+struct cluster_options {
+    struct rpc_loop *loop;
+    struct topology *topology;
+    struct embedder *embedder;
+    struct local_shard local; /* {0} on a router */
+};
+
+/** Borrows loop, embedder and the local shard, takes a reference to the topology. */
+enum status_code cluster_new(const struct cluster_options *options, struct cluster **ret,
+                             struct status *st);
+
+/** After its server was shut down. Accepts NULL. */
+void cluster_free(struct cluster *cluster);
+
+/** Adds ConceptService and AdminService to @server. */
+void cluster_register(struct cluster *cluster, struct rpc_server *server);
+
+/** From now on calls see @topology (a reference is taken); FAILED_PRECONDITION unless its epoch is
+ * greater than the one in force. Any thread. */
+enum status_code cluster_set_topology(struct cluster *cluster, struct topology *topology,
+                                      struct status *st);
+
+/** The placement in force, referenced. Any thread. */
+struct placement *cluster_placement(struct cluster *cluster);
+
+#endif

@@ -1,0 +1,142 @@
+#include "src/cluster/fetch.h"
+
+#include <string.h>
+
+#include "src/serve/wire.h"
+
+/* BatchGetResponse */
+enum { FIELD_CONCEPTS = 1, FIELD_MISSING = 2 };
+
+/* Marks what the packed varints of a `missing` field say; places are those within the shard's list.
+ */
+static bool mark_absent(struct fetch *fetch, const struct split_shard *shard,
+                        const struct wire_field *packed)
+{
+    const uint8_t *at = packed->data;
+    const uint8_t *end = at + packed->size;
+
+    while (at < end) {
+        uint64_t place = 0;
+        if (!wire_varint(&at, end, &place) || place >= shard->count)
+            return false;
+        fetch->absent[shard->indexes[place]] = true;
+    }
+    return true;
+}
+
+/* The concepts come in the order of the shard's list, without the absent ones. */
+static bool place_concepts(struct fetch *fetch, const struct split_shard *shard,
+                           const uint8_t *data, size_t size)
+{
+    struct wire_reader reader = { .at = data, .end = data + size };
+    struct wire_field field;
+    size_t place = 0;
+
+    while (wire_next(&reader, &field)) {
+        if (field.number_in_message != FIELD_CONCEPTS)
+            continue;
+        while (place < shard->count && fetch->absent[shard->indexes[place]])
+            place++;
+        if (place == shard->count)
+            return false;
+        fetch->concepts[shard->indexes[place++]] =
+            (struct fetched_concept){ .data = field.data, .size = field.size };
+    }
+    return reader.at == reader.end;
+}
+
+static bool read_reply(struct fetch *fetch, const struct split_shard *shard, const uint8_t *data,
+                       size_t size)
+{
+    struct wire_reader reader = { .at = data, .end = data + size };
+    struct wire_field field;
+
+    while (wire_next(&reader, &field))
+        if (field.number_in_message == FIELD_MISSING && field.wire_type == WIRE_BYTES &&
+            !mark_absent(fetch, shard, &field))
+            return false;
+    return place_concepts(fetch, shard, data, size);
+}
+
+static enum status_code merge_part(struct fetch *fetch, const struct scatter_part *part,
+                                   struct status *st)
+{
+    const uint8_t *data;
+    size_t size;
+
+    if (part->result.status.code != STATUS_OK)
+        return STATUS_OK; /* its concepts stay out; scatter_check() has decided that this may be */
+    if (rpc_bytes_view(part->result.bytes, verb_arena(fetch->verb), &data, &size, st) != STATUS_OK)
+        return st->code;
+    if (!read_reply(fetch, &fetch->split.shards[part->shard], data, size))
+        return status_set(st, STATUS_INTERNAL, "shard %u: reply to BatchGet cannot be decoded",
+                          part->shard);
+    return STATUS_OK;
+}
+
+static void merge(struct scatter *scatter, void *ctx)
+{
+    struct fetch *fetch = ctx;
+    struct status st = { 0 };
+
+    scatter_check(scatter, verb_arena(fetch->verb), fetch->missing, &st);
+    for (size_t i = 0; i < scatter->count && st.code == STATUS_OK; i++)
+        merge_part(fetch, &scatter->parts[i], &st);
+    fetch->done(fetch, &st);
+}
+
+static Sutra__V1__BatchGetRequest *shard_part(const struct fetch *fetch,
+                                              const struct split_shard *shard)
+{
+    struct arena *arena = verb_arena(fetch->verb);
+    Sutra__V1__BatchGetRequest *request = arena_alloc(arena, sizeof *request);
+
+    if (request == NULL)
+        return NULL;
+    sutra__v1__batch_get_request__init(request);
+    request->include_embedding = fetch->include_embedding;
+    request->n_ids = shard->count;
+    request->ids = split_texts(shard, fetch->ids, arena);
+    return request->ids == NULL ? NULL : request;
+}
+
+static bool add_parts(const struct fetch *fetch, struct scatter *scatter)
+{
+    for (uint32_t s = 0; s < fetch->verb->placement->topology->shard_count; s++) {
+        Sutra__V1__BatchGetRequest *request;
+        if (fetch->split.shards[s].count == 0)
+            continue;
+        request = shard_part(fetch, &fetch->split.shards[s]);
+        if (request == NULL)
+            return false;
+        scatter_add(scatter, s, &request->base);
+    }
+    return true;
+}
+
+static bool prepare(struct fetch *fetch)
+{
+    struct arena *arena = verb_arena(fetch->verb);
+
+    fetch->concepts = arena_calloc(arena, fetch->n, sizeof *fetch->concepts);
+    fetch->absent = arena_calloc(arena, fetch->n, sizeof *fetch->absent);
+    return fetch->concepts != NULL && fetch->absent != NULL &&
+           split_ids(fetch->verb->placement, fetch->ids, fetch->n, arena, &fetch->split);
+}
+
+void fetch_run(struct fetch *fetch)
+{
+    struct scatter *scatter = NULL;
+    struct status st = { 0 };
+
+    if (prepare(fetch))
+        scatter =
+            scatter_new(fetch->verb->placement, fetch->verb->call, "BatchGet", fetch->split.used);
+    if (scatter != NULL && add_parts(fetch, scatter)) {
+        scatter_run(scatter, merge, fetch);
+        return;
+    }
+    scatter_free(scatter);
+    limit_call_memory(&st);
+    fetch->done(fetch, &st);
+}

@@ -1,0 +1,213 @@
+/*
+ * Import: several requests of one stream at work at once. They are prepared (embedded) side by side
+ * but committed one after the other, so that of two items with one id the later wins, as in a
+ * batch. The next request is pulled only while fewer than WINDOW are anywhere between arrival and
+ * the transport's acceptance of their answer: a client that sends too fast, or reads too slowly, is
+ * held back.
+ *
+ * The stream's state is touched on the loop only; steps that end on other threads are posted there.
+ */
+
+#include <stdlib.h>
+
+#include "src/cluster/write.h"
+
+enum { WINDOW = 4 };
+
+struct import;
+
+/* One request of the stream. */
+struct chunk {
+    struct import *import;
+    struct rpc_message *message;
+    struct write_job job;
+    bool prepared;
+    struct chunk *next;
+};
+
+struct import {
+    struct verb verb;
+    struct chunk *head; /* the oldest, the one that is committed next */
+    struct chunk **tail;
+    bool committing; /* head is on its way to the shards */
+    unsigned open;   /* chunks between arrival and accepted answer */
+    bool pulling;    /* a message has been asked for */
+    bool ended;      /* there will be no more messages; `end` says why */
+    struct status end;
+    uint64_t settled_items;
+};
+
+static void advance(struct import *import);
+
+static void chunk_free(struct chunk *chunk)
+{
+    rpc_message_free(chunk->message);
+    free(chunk);
+}
+
+/* ---- Answer ---- */
+
+static void answer_accepted(struct rpc_call *call, bool ok, void *ctx)
+{
+    struct import *import = ctx;
+
+    (void)call;
+    (void)ok; /* a broken stream shows as the end of its messages */
+    import->open--;
+    advance(import);
+}
+
+static void fail_stream(struct import *import, const struct status *st)
+{
+    if (!import->ended || import->end.code == STATUS_OK)
+        import->end = *st;
+    import->ended = true;
+}
+
+static void answer_chunk(struct import *import, struct chunk *chunk)
+{
+    Sutra__V1__ImportResponse reply = SUTRA__V1__IMPORT_RESPONSE__INIT;
+    struct status st = { 0 };
+
+    if (chunk->job.results == NULL) {
+        limit_call_memory(&st);
+        fail_stream(import, &st);
+        import->open--;
+        return;
+    }
+    import->settled_items += chunk->job.n;
+    reply.n_results = chunk->job.n;
+    reply.results = chunk->job.results;
+    reply.settled_items = import->settled_items;
+    rpc_stream_send(import->verb.call, &reply.base, answer_accepted, import);
+}
+
+/* ---- Commit ---- */
+
+static void head_committed(void *ctx)
+{
+    struct import *import = ctx;
+    struct chunk *chunk = import->head;
+
+    import->head = chunk->next;
+    if (import->head == NULL)
+        import->tail = &import->head;
+    import->committing = false;
+    answer_chunk(import, chunk);
+    chunk_free(chunk);
+    advance(import);
+}
+
+static struct chunk *chunk_of(struct write_job *job)
+{
+    return (struct chunk *)((char *)job - offsetof(struct chunk, job));
+}
+
+static void committed(struct write_job *job)
+{
+    struct import *import = chunk_of(job)->import;
+    rpc_loop_post(import->verb.cluster->loop, head_committed, import);
+}
+
+/* ---- Prepare ---- */
+
+static void chunk_prepared(void *ctx)
+{
+    struct chunk *chunk = ctx;
+
+    chunk->prepared = true;
+    advance(chunk->import);
+}
+
+static void prepared(struct write_job *job)
+{
+    struct chunk *chunk = chunk_of(job);
+    rpc_loop_post(chunk->import->verb.cluster->loop, chunk_prepared, chunk);
+}
+
+static void start_chunk(struct import *import, struct chunk *chunk)
+{
+    const Sutra__V1__ImportRequest *request =
+        (const Sutra__V1__ImportRequest *)chunk->message->body;
+
+    chunk->job = (struct write_job){
+        .verb = &import->verb,
+        .arena = &chunk->message->arena,
+        .items = request->items,
+        .n = request->n_items,
+        .mode = SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_LEARN,
+        .durability = request->durability,
+        .embed = !request->skip_embedding,
+    };
+    *import->tail = chunk;
+    import->tail = &chunk->next;
+    import->open++;
+    write_prepare(&chunk->job, prepared);
+}
+
+/* ---- The stream ---- */
+
+/* What can go on now: the next commit, the next message, or the end. */
+static void advance(struct import *import)
+{
+    if (import->head != NULL && import->head->prepared && !import->committing) {
+        import->committing = true;
+        write_commit(&import->head->job, committed);
+    }
+    if (import->ended && import->open == 0) {
+        verb_finish(&import->verb, NULL, &import->end);
+        return;
+    }
+    if (!import->ended && !import->pulling && import->open < WINDOW) {
+        import->pulling = true;
+        rpc_stream_pull(import->verb.call);
+    }
+}
+
+static enum status_code accept_message(struct import *import, struct rpc_message *message,
+                                       struct status *st)
+{
+    const Sutra__V1__ImportRequest *request = (const Sutra__V1__ImportRequest *)message->body;
+    struct chunk *chunk = NULL;
+
+    if (validate_count("items", request->n_items, LIMIT_BATCH_ITEMS, st) == STATUS_OK) {
+        chunk = calloc(1, sizeof *chunk);
+        if (chunk == NULL)
+            status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    if (st->code != STATUS_OK) {
+        rpc_message_free(message);
+        return st->code;
+    }
+    chunk->import = import;
+    chunk->message = message;
+    start_chunk(import, chunk);
+    return STATUS_OK;
+}
+
+static void on_message(struct rpc_call *call, struct rpc_message *message, const struct status *st,
+                       void *ctx)
+{
+    struct import *import = ctx;
+    struct status failed = *st;
+
+    (void)call;
+    import->pulling = false;
+    if (message != NULL)
+        accept_message(import, message, &failed);
+    if (message == NULL || failed.code != STATUS_OK)
+        fail_stream(import, &failed);
+    advance(import);
+}
+
+void serve_import(struct rpc_call *call, const ProtobufCMessage *none, void *cluster)
+{
+    struct import *import = verb_new(cluster, call, sizeof *import);
+
+    (void)none;
+    if (import == NULL)
+        return;
+    import->tail = &import->head;
+    rpc_stream_on_message(call, on_message, import);
+    advance(import);
+}

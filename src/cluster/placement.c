@@ -1,0 +1,127 @@
+#include "src/cluster/placement.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sutra/internal/v1/shard_service.pb-c.h"
+
+static enum status_code open_channels(struct placement *placement, struct rpc_loop *loop,
+                                      struct status *st)
+{
+    const struct topology *topology = placement->topology;
+
+    for (uint32_t i = 0; i < topology->shard_count; i++) {
+        if (placement->local.shard != NULL && i == placement->local.index)
+            continue;
+        if (rpc_channel_open(loop, topology->addresses[i], NULL, &placement->channels[i], st) !=
+            STATUS_OK)
+            return status_wrap(st, "shard %u", i);
+    }
+    return STATUS_OK;
+}
+
+enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
+                               const struct local_shard *local, struct placement **ret,
+                               struct status *st)
+{
+    struct placement *placement = calloc(1, sizeof *placement);
+
+    if (placement == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    placement->refs = 1;
+    placement->topology = topology_ref(topology);
+    if (local != NULL)
+        placement->local = *local;
+    placement->channels = calloc(topology->shard_count, sizeof(struct rpc_channel *));
+    if (placement->channels == NULL)
+        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else
+        open_channels(placement, loop, st);
+    if (st->code != STATUS_OK) {
+        placement_unref(placement);
+        return st->code;
+    }
+    *ret = placement;
+    return STATUS_OK;
+}
+
+struct placement *placement_ref(struct placement *placement)
+{
+    __atomic_add_fetch(&placement->refs, 1, __ATOMIC_RELAXED);
+    return placement;
+}
+
+void placement_unref(struct placement *placement)
+{
+    if (placement == NULL || __atomic_sub_fetch(&placement->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (uint32_t i = 0; placement->channels != NULL && i < placement->topology->shard_count; i++)
+        rpc_channel_close(placement->channels[i]);
+    free(placement->channels);
+    topology_unref(placement->topology);
+    free(placement);
+}
+
+/* A call to another process; holds the placement, whose channel and names it uses. */
+struct remote_call {
+    struct placement *placement;
+    uint32_t shard;
+    rpc_done done;
+    void *ctx;
+};
+
+static void name_missing_shard(const struct remote_call *remote, struct status *st)
+{
+    status_wrap(st, "shard %u at %s", remote->shard,
+                remote->placement->topology->addresses[remote->shard]);
+    snprintf(st->reason, sizeof st->reason, "SHARD_UNAVAILABLE");
+}
+
+static void remote_done(void *ctx, struct rpc_result *result)
+{
+    struct remote_call *remote = ctx;
+
+    if (result->status.code == STATUS_UNAVAILABLE && result->details == NULL)
+        name_missing_shard(remote, &result->status);
+    remote->done(remote->ctx, result);
+    placement_unref(remote->placement);
+    free(remote);
+}
+
+static void call_remote(struct placement *placement, uint32_t shard,
+                        const struct shard_request *request, rpc_done done, void *ctx)
+{
+    struct remote_call *remote = malloc(sizeof *remote);
+    char epoch[24];
+    const struct rpc_metadata_pair metadata = { "x-sutra-epoch", epoch };
+
+    /* Without memory for this little there is no answer to give either. */
+    assert(remote != NULL);
+    *remote = (struct remote_call){
+        .placement = placement_ref(placement), .shard = shard, .done = done, .ctx = ctx
+    };
+    snprintf(epoch, sizeof epoch, "%" PRIu64, placement->topology->epoch);
+    rpc_call_unary(placement->channels[shard],
+                   &(struct rpc_request){
+                       .service = &sutra__internal__v1__shard_service__descriptor,
+                       .method = request->method,
+                       .message = request->message,
+                       .bytes = request->bytes,
+                       .parent = request->parent,
+                       .metadata = &metadata,
+                       .metadata_count = 1,
+                   },
+                   remote_done, remote, NULL);
+}
+
+void placement_call(struct placement *placement, uint32_t shard,
+                    const struct shard_request *request, rpc_done done, void *ctx)
+{
+    if (placement->local.shard != NULL && shard == placement->local.index)
+        placement->local.call(placement->local.shard, request, done, ctx);
+    else
+        call_remote(placement, shard, request, done, ctx);
+}

@@ -1,0 +1,57 @@
+#ifndef SUTRA_CLUSTER_PLACEMENT_H
+#define SUTRA_CLUSTER_PLACEMENT_H
+
+/**
+ * A topology with a way to every shard: a channel, or the shard in this process. Immutable and
+ * reference-counted; a call holds one from its first look at the topology to its end, so that it
+ * sees one epoch throughout.
+ */
+
+#include "src/ids/topology.h"
+#include "src/rpc/client.h"
+#include "src/rpc/loop.h"
+
+/** What a shard is asked: a method of sutra.internal.v1.ShardService. */
+struct shard_request {
+    const char *method;
+    /* One of the two. @message must live until the call is done; @bytes is taken. */
+    const ProtobufCMessage *message;
+    struct rpc_bytes *bytes;
+    struct rpc_call *parent; /* may be NULL */
+};
+
+/** The shard in this process, if there is one. */
+struct local_shard {
+    uint32_t index;
+    void *shard; /* NULL: none */
+    /* Answers like a remote shard would; @done may come before the function returns, on any thread.
+     */
+    void (*call)(void *shard, const struct shard_request *request, rpc_done done, void *ctx);
+};
+
+struct placement {
+    struct topology *topology;
+    struct local_shard local;
+    struct rpc_channel **channels; /* [shard_count]; NULL at the local one */
+    uint32_t refs;
+};
+
+/** Takes a reference to @topology. @local may be NULL. */
+enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
+                               const struct local_shard *local, struct placement **ret,
+                               struct status *st);
+
+struct placement *placement_ref(struct placement *placement);
+void placement_unref(struct placement *placement); /* NULL is fine */
+
+static inline uint32_t placement_owner(const struct placement *placement, uint16_t slot)
+{
+    return placement->topology->owner[slot];
+}
+
+/** Asks one shard; @done comes exactly once and possibly before the function returns. An
+ * UNAVAILABLE of the transport names the shard and has reason SHARD_UNAVAILABLE. */
+void placement_call(struct placement *placement, uint32_t shard,
+                    const struct shard_request *request, rpc_done done, void *ctx);
+
+#endif

@@ -1,0 +1,43 @@
+#include "src/cluster/split.h"
+
+bool split_ids(const struct placement *placement, const struct concept_id *ids, size_t n,
+               struct arena *arena, struct split *ret)
+{
+    uint32_t shard_count = placement->topology->shard_count;
+    struct split split = { .shards = arena_calloc(arena, shard_count, sizeof *split.shards) };
+
+    if (split.shards == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (ids[i].length > 0)
+            split.shards[placement_owner(placement, ids[i].slot)].count++;
+    for (uint32_t s = 0; s < shard_count; s++) {
+        split.shards[s].indexes = arena_calloc(arena, split.shards[s].count, sizeof(uint32_t));
+        if (split.shards[s].indexes == NULL)
+            return false;
+        split.used += split.shards[s].count > 0;
+        split.shards[s].count = 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i].length == 0)
+            continue;
+        struct split_shard *shard = &split.shards[placement_owner(placement, ids[i].slot)];
+        shard->indexes[shard->count++] = (uint32_t)i;
+    }
+    *ret = split;
+    return true;
+}
+
+char **split_texts(const struct split_shard *shard, const struct concept_id *ids,
+                   struct arena *arena)
+{
+    char **texts = arena_calloc(arena, shard->count, sizeof *texts);
+
+    for (size_t j = 0; texts != NULL && j < shard->count; j++) {
+        const struct concept_id *id = &ids[shard->indexes[j]];
+        texts[j] = arena_strndup(arena, id->data, id->length);
+        if (texts[j] == NULL)
+            return NULL;
+    }
+    return texts;
+}

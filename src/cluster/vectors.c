@@ -1,0 +1,91 @@
+#include "src/cluster/vectors.h"
+
+static enum status_code place_rows(struct vectors *vectors, const struct split_shard *shard,
+                                   const Sutra__Internal__V1__VectorsResponse *reply,
+                                   struct status *st)
+{
+    const size_t row_bytes = LIMIT_DIMENSION * sizeof(float);
+    const float *row = (const float *)(const void *)reply->rows.data;
+    size_t missing = 0;
+
+    if (reply->n_missing > shard->count ||
+        reply->rows.len != (shard->count - reply->n_missing) * row_bytes)
+        return status_set(st, STATUS_INTERNAL, "%zu bytes of vectors for %zu concepts",
+                          reply->rows.len, shard->count);
+    for (size_t j = 0; j < shard->count; j++) {
+        if (missing < reply->n_missing && reply->missing[missing] == j) {
+            missing++;
+            continue;
+        }
+        if (j - missing == shard->count - reply->n_missing)
+            return status_set(st, STATUS_INTERNAL, "`missing` is not ascending");
+        vectors->rows[shard->indexes[j]] = row;
+        row += LIMIT_DIMENSION;
+    }
+    return STATUS_OK;
+}
+
+static void merge(struct scatter *scatter, void *ctx)
+{
+    struct vectors *vectors = ctx;
+    struct arena *arena = verb_arena(vectors->verb);
+    struct status st = { 0 };
+
+    for (size_t i = 0; i < scatter->count && st.code == STATUS_OK; i++) {
+        const struct scatter_part *part = &scatter->parts[i];
+        ProtobufCMessage *reply;
+        if (rpc_result_unpack(&part->result, &sutra__internal__v1__vectors_response__descriptor,
+                              arena, &reply, &st) == STATUS_OK)
+            place_rows(vectors, &vectors->split.shards[part->shard],
+                       (const Sutra__Internal__V1__VectorsResponse *)reply, &st);
+    }
+    vectors->done(vectors, &st);
+}
+
+static Sutra__Internal__V1__VectorsRequest *shard_part(const struct vectors *vectors,
+                                                       const struct split_shard *shard)
+{
+    struct arena *arena = verb_arena(vectors->verb);
+    Sutra__Internal__V1__VectorsRequest *request = arena_alloc(arena, sizeof *request);
+
+    if (request == NULL)
+        return NULL;
+    sutra__internal__v1__vectors_request__init(request);
+    request->decoded = vectors->decoded;
+    request->n_ids = shard->count;
+    request->ids = split_texts(shard, vectors->ids, arena);
+    return request->ids == NULL ? NULL : request;
+}
+
+static bool add_parts(const struct vectors *vectors, struct scatter *scatter)
+{
+    for (uint32_t s = 0; s < vectors->verb->placement->topology->shard_count; s++) {
+        Sutra__Internal__V1__VectorsRequest *request;
+        if (vectors->split.shards[s].count == 0)
+            continue;
+        request = shard_part(vectors, &vectors->split.shards[s]);
+        if (request == NULL)
+            return false;
+        scatter_add(scatter, s, &request->base);
+    }
+    return true;
+}
+
+void vectors_run(struct vectors *vectors)
+{
+    struct verb *verb = vectors->verb;
+    struct scatter *scatter = NULL;
+    struct status st = { 0 };
+
+    vectors->rows = arena_calloc(verb_arena(verb), vectors->n, sizeof *vectors->rows);
+    if (vectors->rows != NULL &&
+        split_ids(verb->placement, vectors->ids, vectors->n, verb_arena(verb), &vectors->split))
+        scatter = scatter_new(verb->placement, verb->call, "Vectors", vectors->split.used);
+    if (scatter != NULL && add_parts(vectors, scatter)) {
+        scatter_run(scatter, merge, vectors);
+        return;
+    }
+    scatter_free(scatter);
+    limit_call_memory(&st);
+    vectors->done(vectors, &st);
+}

@@ -1,0 +1,41 @@
+#ifndef SUTRA_SERVE_LIMITS_H
+#define SUTRA_SERVE_LIMITS_H
+
+/**
+ * Every limit a request can meet. AdminService.GetLimits answers with these very numbers.
+ */
+
+#include "src/base/status.h"
+
+enum {
+    LIMIT_DIMENSION = 384,
+    LIMIT_CONTENT_BYTES = 1 << 20,
+    LIMIT_ATTRIBUTES = 64,
+    LIMIT_ATTRIBUTE_BYTES = 4096, /* key and value each; also source and category */
+    LIMIT_LABEL_BYTES = 64,
+    LIMIT_ASSOCIATIONS = 10000, /* per item */
+    LIMIT_BATCH_ITEMS = 10000,
+    LIMIT_BATCH_QUERIES = 1000,
+    LIMIT_PAGE_ITEMS = 10000,
+    LIMIT_K = 1000,
+    LIMIT_RERANK = 10000,
+    LIMIT_MESSAGE_BYTES = 64 << 20,
+    LIMIT_CALLS = 4096,
+
+    DEFAULT_RERANK = 100,
+    DEFAULT_PAGE_ITEMS = 256,
+    DEFAULT_NEIGHBORS = 100,
+
+    /* Memory of one call: its message, unpacked, and the reply. */
+    LIMIT_CALL_ARENA_BYTES = 256 << 20,
+};
+
+/** RESOURCE_EXHAUSTED for a call whose arena is full. */
+static inline enum status_code limit_call_memory(struct status *st)
+{
+    return status_set_reason(st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
+                             "the call needs more than the %d MiB of memory that a call may use",
+                             LIMIT_CALL_ARENA_BYTES >> 20);
+}
+
+#endif

@@ -1,0 +1,168 @@
+#include "src/serve/serve.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/log/log.h"
+#include "src/rpc/reflection.h"
+#include "src/serve/limits.h"
+
+static void end_signals(sigset_t *ret)
+{
+    sigemptyset(ret);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGINT);
+}
+
+/* SIGTERM and SIGINT go to wait_for_signal() alone: threads inherit the mask. */
+static void block_signals(void)
+{
+    sigset_t set;
+
+    end_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* NOT_FOUND and the caller's own cancellation are answers, not events. */
+static bool worth_a_line(const struct rpc_call_summary *summary)
+{
+    enum status_code code = summary->status->code;
+
+    return code != STATUS_OK && code != STATUS_NOT_FOUND && !summary->cancelled;
+}
+
+static void log_finished_call(const struct rpc_call_summary *summary, void *ctx)
+{
+    (void)ctx;
+    if (!worth_a_line(summary))
+        return;
+    log_line(LOG_WARN, "call_failed", LOG_TEXT("method", summary->method),
+             LOG_TEXT("code", status_code_name(summary->status->code)),
+             LOG_TEXT("message", summary->status->message), LOG_TEXT("peer", summary->peer),
+             LOG_NUMBER("duration_us", summary->duration_us));
+}
+
+enum status_code serve_open(struct serve *ret, struct status *st)
+{
+    const struct rpc_server_options options = {
+        .max_message_bytes = LIMIT_MESSAGE_BYTES,
+        .max_calls = LIMIT_CALLS,
+        .arena_limit_bytes = LIMIT_CALL_ARENA_BYTES,
+        .on_finished = log_finished_call,
+    };
+    struct serve serve = { 0 };
+
+    rpc_init();
+    serve.health = rpc_health_new();
+    if (serve.health == NULL) {
+        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        goto out;
+    }
+    if (rpc_loop_start(&serve.loop, st) != STATUS_OK ||
+        rpc_server_new(serve.loop, &options, &serve.server, st) != STATUS_OK)
+        goto out;
+    rpc_health_register(serve.health, serve.server);
+    rpc_reflection_register(serve.server);
+    *ret = serve;
+    return STATUS_OK;
+out:
+    serve_close(&serve);
+    return st->code;
+}
+
+/* Every service that the server offers, and the process itself. */
+static void announce_health(struct serve *serve)
+{
+    const char *name;
+
+    rpc_health_set(serve->health, "", RPC_SERVING);
+    for (size_t i = 0; (name = rpc_server_service_name(serve->server, i)) != NULL; i++)
+        rpc_health_set(serve->health, name, RPC_SERVING);
+}
+
+static void print_ready(const char *program, const char *address, int port)
+{
+    const char *colon = strrchr(address, ':');
+
+    if (strncmp(address, "unix:", 5) == 0 || colon == NULL)
+        printf("%s ready on %s\n", program, address);
+    else
+        printf("%s ready on %.*s:%d\n", program, (int)(colon - address), address, port);
+    fflush(stdout);
+}
+
+static int wait_for_signal(void)
+{
+    sigset_t set;
+    int number = 0;
+
+    end_signals(&set);
+    while (sigwait(&set, &number) != 0)
+        continue;
+    return number;
+}
+
+/* From here on the next signal has its default effect, on whatever thread. */
+static void let_second_signal_end_process(void)
+{
+    sigset_t set;
+
+    end_signals(&set);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+enum status_code serve_run(struct serve *serve, const char *program, const char *address,
+                           int64_t grace_ms, struct status *st)
+{
+    int port = 0;
+    int number;
+
+    if (rpc_server_listen(serve->server, address, &port, st) != STATUS_OK ||
+        rpc_server_start(serve->server, st) != STATUS_OK)
+        return st->code;
+    announce_health(serve);
+    print_ready(program, address, port);
+    number = wait_for_signal();
+    log_line(LOG_INFO, "stopping", LOG_TEXT("program", program), LOG_NUMBER("signal", number));
+    let_second_signal_end_process();
+    rpc_health_set_all(serve->health, RPC_NOT_SERVING);
+    rpc_server_shutdown(serve->server, grace_ms);
+    return STATUS_OK;
+}
+
+void serve_stop(struct serve *serve)
+{
+    rpc_server_free(serve->server);
+    serve->server = NULL;
+}
+
+void serve_close(struct serve *serve)
+{
+    serve_stop(serve);
+    rpc_health_free(serve->health);
+    rpc_loop_stop(serve->loop);
+    *serve = (struct serve){ 0 };
+}
+
+int serve_main(const struct serve_program *program, int argc, char **argv, void *process,
+               void *config)
+{
+    enum config_outcome outcome;
+    struct status st = { 0 };
+
+    block_signals();
+    if (config_load(&program->options, argc, argv, config, &outcome, &st) == STATUS_OK &&
+        outcome == CONFIG_RUN) {
+        program->run(process, &st);
+        program->close(process);
+    }
+    config_deinit(&program->options, config);
+    if (st.code == STATUS_OK)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "%s: %s\n", program->options.name, st.message);
+    return EXIT_FAILURE;
+}

@@ -1,0 +1,57 @@
+#ifndef SUTRA_SERVE_SERVE_H
+#define SUTRA_SERVE_SERVE_H
+
+/**
+ * What the three servers share: options, an rpc server with health, reflection and a log line per
+ * failed call, a line on standard output when it is ready, and an orderly end on SIGTERM or SIGINT.
+ *
+ * main() is one call of serve_main(). Its run() calls serve_open(), registers services on
+ * serve->server, and ends in serve_run(), which returns after a signal, when every call has ended.
+ * Its close() frees what run() opened, also half of it: first serve_stop(), then what the services
+ * used, last serve_close().
+ */
+
+#include "src/config/config.h"
+#include <stdint.h>
+
+#include "src/base/status.h"
+#include "src/rpc/health.h"
+#include "src/rpc/loop.h"
+#include "src/rpc/server.h"
+
+struct serve {
+    struct rpc_loop *loop;
+    struct rpc_server *server;
+    struct rpc_health *health;
+};
+
+struct serve_program {
+    struct config_program options;
+    enum status_code (*run)(void *process, struct status *st);
+    void (*close)(void *process);
+};
+
+/** @config is a part of @process. Returns the exit status; a failure is one line on standard error.
+ */
+int serve_main(const struct serve_program *program, int argc, char **argv, void *process,
+               void *config);
+
+/** Starts the loop and makes the server. On failure nothing is left behind. */
+enum status_code serve_open(struct serve *ret, struct status *st);
+
+/**
+ * Listens on @address ("host:port", port 0 for any, or "unix:/path"), prints "<program> ready on
+ * <address>" with the real port, and serves until a signal: then health says NOT_SERVING, new calls
+ * are refused, running ones get
+ * @grace_ms. A second signal ends the process at once.
+ */
+enum status_code serve_run(struct serve *serve, const char *program, const char *address,
+                           int64_t grace_ms, struct status *st);
+
+/** Ends the server and all its calls, if that was not done. */
+void serve_stop(struct serve *serve);
+
+/** Ends the loop. */
+void serve_close(struct serve *serve);
+
+#endif
