@@ -99,9 +99,18 @@ static void enter(struct rpc_call *call)
         call_refuse(call, &st);
 }
 
+/* After the wait for a thread there may be nobody left to answer. */
 static void enter_on_pool(struct pool_job *job)
 {
-    enter(RPC_TAG_OWNER(job, struct rpc_call, job));
+    struct rpc_call *call = RPC_TAG_OWNER(job, struct rpc_call, job);
+    struct status st = { 0 };
+
+    if (!rpc_cancelled(call)) {
+        enter(call);
+        return;
+    }
+    status_set(&st, STATUS_CANCELLED, "the caller has gone");
+    call_refuse(call, &st);
 }
 
 /* On the pool the handler takes its time: cancellations are watched from the start. */

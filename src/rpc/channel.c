@@ -1,4 +1,6 @@
+#include <assert.h>
 #include <grpc/grpc_security.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +71,7 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
     static const struct rpc_channel_options defaults = { 0 };
     struct rpc_channel *channel;
 
+    assert(options == NULL || options->max_message_bytes <= INT_MAX);
     if (!is_target(target))
         return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
                           target);

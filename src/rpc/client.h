@@ -26,7 +26,7 @@ struct rpc_client_stream;
 
 /** 0 means the default. */
 struct rpc_channel_options {
-    size_t max_message_bytes; /* of a reply; 64 MiB */
+    size_t max_message_bytes; /* of a reply; 64 MiB, at most INT_MAX */
     int keepalive_ms;         /* silence after which the peer is asked for a sign of life; 10 s */
     int keepalive_timeout_ms; /* how long it may take to give one; 5 s */
     bool own_connection;      /* do not share one with other channels to the same target */

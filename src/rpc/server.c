@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <grpc/grpc_security.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static struct rpc_server_options complete(const struct rpc_server_options *given
     options.arena_limit_bytes = or_default(options.arena_limit_bytes, 256 * MIB);
     options.pool_threads = (unsigned)or_default(options.pool_threads, 2);
     options.pool_queue = or_default(options.pool_queue, 256);
+    assert(options.max_message_bytes <= INT_MAX); /* what gRPC's option can say */
     return options;
 }
 

@@ -29,7 +29,8 @@ enum rpc_kind {
 
 enum rpc_run {
     RPC_ON_LOOP, /* must not block */
-    RPC_ON_POOL, /* on a thread of the server's pool; may block */
+    RPC_ON_POOL, /* on a thread of the server's pool; may block. Not entered if nobody waits by then
+                  */
 };
 
 /** Answers one call. @request lies in rpc_arena(call); it is NULL for raw methods and for RPC_BIDI.
@@ -57,7 +58,7 @@ struct rpc_call_summary {
 
 /** 0 means the default. */
 struct rpc_server_options {
-    size_t max_message_bytes; /* 64 MiB */
+    size_t max_message_bytes; /* 64 MiB; at most INT_MAX */
     size_t max_calls;         /* 1024, of all methods together */
     size_t arena_limit_bytes; /* 256 MiB per call, and per message of a stream */
     unsigned pool_threads;    /* 2; started only if a method needs them */

@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,21 @@ static void call_many(int count, struct tally *tally)
                                               .message = &request.base,
                                               .deadline_us = deadline_in_ms(30000) },
                        count_answer, tally, NULL);
+}
+
+/* How a new call fares. */
+static enum status_code probe(void)
+{
+    struct rpc_result result;
+    enum status_code code;
+
+    rpc_sync_call_result(f.channel,
+                         &(struct rpc_request){ .path = "/sutra.v1.ConceptService/Learn",
+                                                .bytes = rpc_bytes_copy(NULL, 0) },
+                         &result);
+    code = result.status.code;
+    rpc_result_deinit(&result);
+    return code;
 }
 
 static void answers_all(const struct rpc_method *method)
@@ -191,6 +207,47 @@ Test(rpc_server, a_full_pool_is_exhausting)
     cr_assert(le(int, tally.ok, 4));
     cr_assert(ge(int, tally.ok, 3));
     cr_assert(eq(str, tally.last.reason, "LIMIT_EXCEEDED"));
+    stop();
+}
+
+/* The call that waits for the only thread is dropped when its caller leaves. */
+static void get_counted(struct rpc_call *call, const ProtobufCMessage *message, void *service)
+{
+    struct latch *latches = service;
+
+    latch_up(&latches[0]);
+    latch_wait(&latches[1], 1);
+    get_echo(call, message, NULL);
+}
+
+Test(rpc_server, a_cancelled_call_never_reaches_its_pool_handler)
+{
+    Sutra__V1__GetRequest request = SUTRA__V1__GET_REQUEST__INIT;
+    struct latch latches[2] = { LATCH_INIT, LATCH_INIT };
+    struct tally tally = { .answered = LATCH_INIT };
+    struct rpc_method method = { .name = "Get", .run = RPC_ON_POOL, .handler = get_counted };
+    struct rpc_client_call *second;
+
+    start(&(struct rpc_fixture_setup){
+        .options = { .pool_threads = 1 }, .methods = &method, .count = 1, .service = latches });
+    call_many(1, &tally);
+    latch_wait(&latches[0], 1);
+    rpc_call_unary(
+        f.channel,
+        &(struct rpc_request){ .service = CONCEPTS, .method = "Get", .message = &request.base },
+        count_answer, &tally, &second);
+    while (rpc_server_calls(f.server) < 2)
+        sched_yield();
+    rpc_client_call_cancel(second);
+    rpc_client_call_unref(second);
+    latch_wait(&tally.answered, 1);
+    for (int i = 0; i < 20; i++) /* travel behind the cancellation on the same connection */
+        probe();
+    latch_up(&latches[1]);
+    latch_wait(&tally.answered, 2);
+    rpc_server_shutdown(f.server, 30000);
+    cr_assert(eq(int, tally.ok, 1));
+    cr_assert(eq(int, latch_count(&latches[0]), 1));
     stop();
 }
 
@@ -331,21 +388,6 @@ static void *shut_down(void *ctx)
     return NULL;
 }
 
-/* How a new call fares. */
-static enum status_code probe(void)
-{
-    struct rpc_result result;
-    enum status_code code;
-
-    rpc_sync_call_result(f.channel,
-                         &(struct rpc_request){ .path = "/sutra.v1.ConceptService/Learn",
-                                                .bytes = rpc_bytes_copy(NULL, 0) },
-                         &result);
-    code = result.status.code;
-    rpc_result_deinit(&result);
-    return code;
-}
-
 Test(rpc_server, running_calls_end_within_the_grace)
 {
     struct keeper keeper = KEEPER_INIT;
@@ -429,6 +471,43 @@ Test(rpc_server, an_idle_server_stops_at_once)
     rpc_server_shutdown(f.server, 30000);
     cr_assert(lt(i64, clock_monotonic_us() - began_us, 20000000)); /* not the grace */
     rpc_server_shutdown(f.server, 30000);
+    stop();
+}
+
+/* Coming back. -------------------------------------------------------------------------------- */
+
+static enum status_code get_patiently(struct rpc_channel *channel)
+{
+    Sutra__V1__GetRequest request = SUTRA__V1__GET_REQUEST__INIT;
+    struct rpc_result result;
+    enum status_code code;
+
+    rpc_sync_call_result(channel,
+                         &(struct rpc_request){ .service = CONCEPTS,
+                                                .method = "Get",
+                                                .message = &request.base,
+                                                .wait_for_ready = true,
+                                                .deadline_us = deadline_in_ms(30000) },
+                         &result);
+    code = result.status.code;
+    rpc_result_deinit(&result);
+    return code;
+}
+
+Test(rpc_server, a_patient_call_survives_a_restart)
+{
+    struct rpc_server *again = NULL;
+
+    start(&(struct rpc_fixture_setup){ .methods = &echo_on_loop, .count = 1 });
+    cr_assert(eq(int, get_patiently(f.channel), STATUS_OK));
+    rpc_server_free(f.server);
+    f.server = NULL;
+    cr_assert(eq(int, probe(), STATUS_UNAVAILABLE));
+    cr_assert(eq(int, rpc_server_new(f.loop, NULL, &again, &st), STATUS_OK));
+    cr_assert(eq(int, rpc_server_listen(again, f.target, NULL, &st), STATUS_OK), "%s", st.message);
+    cr_assert(eq(int, rpc_server_start(again, &st), STATUS_OK));
+    cr_assert(eq(int, get_patiently(f.channel), STATUS_UNIMPLEMENTED)); /* of the new server */
+    rpc_server_free(again);
     stop();
 }
 

@@ -569,6 +569,45 @@ Test(rpc_unary, a_dead_clients_call_is_cancelled_at_the_back)
     stop_two(&two);
 }
 
+/* Encoded replies. ---------------------------------------------------------------------------- */
+
+static void get_garbage(struct rpc_call *call, const ProtobufCMessage *message, void *service)
+{
+    struct status ok = { 0 };
+
+    (void)message;
+    (void)service;
+    rpc_finish_bytes(call, rpc_bytes_copy("\x0a\x7f", 2), &ok);
+}
+
+Test(rpc_unary, a_reply_that_cannot_be_decoded_is_the_servers_fault)
+{
+    start(&(struct rpc_method){ .name = "Get", .handler = get_garbage }, 1, NULL);
+    get_id(f.channel, "moon", &arena, &st);
+    cr_assert(eq(int, st.code, STATUS_INTERNAL));
+    cr_assert(eq(str, st.message, "reply: message of type sutra.v1.GetResponse cannot be decoded"));
+    stop();
+}
+
+static void get_bytes_and_error(struct rpc_call *call, const ProtobufCMessage *message,
+                                void *service)
+{
+    struct status bad = { 0 };
+
+    (void)message;
+    (void)service;
+    status_set(&bad, STATUS_ABORTED, "after all");
+    rpc_finish_bytes(call, rpc_bytes_copy("x", 1), &bad);
+}
+
+Test(rpc_unary, an_error_drops_the_encoded_reply)
+{
+    start(&(struct rpc_method){ .name = "Get", .handler = get_bytes_and_error }, 1, NULL);
+    get_id(f.channel, "moon", &arena, &st);
+    cr_assert(eq(int, st.code, STATUS_ABORTED));
+    stop();
+}
+
 /* Headers. ------------------------------------------------------------------------------------ */
 
 static void get_headers(struct rpc_call *call, const ProtobufCMessage *message, void *service)
