@@ -40,7 +40,8 @@ static bool order_cancelled(void *context)
     return ((struct order *)context)->cancel;
 }
 
-/* Sentences of different lengths; the seed and the number tell them apart. */
+/* Sentences of different lengths; the seed and the number tell them apart. Some are of commas,
+ * each a token: more than their bytes let expect. */
 static void write_sentence(char *text, unsigned seed, size_t i)
 {
     static const char *const words[] = { "tide", "moon", "sea", "rises", "with", "the", "coast" };
@@ -49,7 +50,7 @@ static void write_sentence(char *text, unsigned seed, size_t i)
     snprintf(text, TEXT_SIZE, "%u %zu", seed, i);
     for (size_t w = 0; w < n; w++) {
         strcat(text, " ");
-        strcat(text, words[(w * w + i + seed) % 7]);
+        strcat(text, i % 4 == 3 ? ",,,,," : words[(w * w + i + seed) % 7]);
     }
 }
 
