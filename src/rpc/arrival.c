@@ -77,8 +77,10 @@ static enum status_code decode(struct rpc_call *call, ProtobufCMessage **ret_req
                                struct status *st)
 {
     *ret_request = NULL;
-    if (call->method->method.raw || call->payload == NULL)
+    if (call->payload == NULL)
         return STATUS_OK;
+    if (call->method->method.raw)
+        return rpc_bytes_check_plain(rpc_bytes_from_buffer(call->payload), st);
     if (rpc_bytes_unpack(rpc_bytes_from_buffer(call->payload), call->method->input, &call->arena,
                          ret_request, st) != STATUS_OK)
         return st->code;

@@ -38,26 +38,34 @@ void rpc_message_free(struct rpc_message *message)
     free(message);
 }
 
+/* Fills in bytes or body; takes @bytes. */
+static enum status_code fill(struct rpc_message *message, const struct rpc_call *call,
+                             struct rpc_bytes *bytes, struct status *st)
+{
+    ProtobufCMessage *body = NULL;
+
+    if (call->method->method.raw) {
+        message->bytes = bytes;
+        return rpc_bytes_check_plain(bytes, st);
+    }
+    rpc_bytes_unpack(bytes, call->method->input, &message->arena, &body, st);
+    rpc_bytes_free(bytes);
+    message->body = body;
+    return st->code;
+}
+
 /* Takes @bytes. NULL and a status when it cannot be decoded. */
 static struct rpc_message *message_new(const struct rpc_call *call, struct rpc_bytes *bytes,
                                        struct status *st)
 {
     struct rpc_message *message = calloc(1, sizeof *message);
-    ProtobufCMessage *body;
 
     assert(message != NULL); /* as gRPC's own allocator would */
     arena_init(&message->arena, call->server->options.arena_limit_bytes);
-    message->bytes = bytes;
-    if (call->method->method.raw)
+    if (fill(message, call, bytes, st) == STATUS_OK)
         return message;
-    if (rpc_bytes_unpack(bytes, call->method->input, &message->arena, &body, st) != STATUS_OK) {
-        rpc_message_free(message);
-        return NULL;
-    }
-    message->body = body;
-    rpc_bytes_free(message->bytes);
-    message->bytes = NULL;
-    return message;
+    rpc_message_free(message);
+    return NULL;
 }
 
 /* Why there was no message. */

@@ -53,9 +53,8 @@ enum status_code rpc_bytes_unpack(const struct rpc_bytes *bytes,
     const uint8_t *data;
     size_t size;
 
-    if (rpc_bytes_const_buffer(bytes)->data.raw.compression != GRPC_COMPRESS_NONE)
-        return status_set(st, STATUS_UNIMPLEMENTED, "compressed messages are not accepted");
-    if (rpc_bytes_view(bytes, arena, &data, &size, st) != STATUS_OK ||
+    if (rpc_bytes_check_plain(bytes, st) != STATUS_OK ||
+        rpc_bytes_view(bytes, arena, &data, &size, st) != STATUS_OK ||
         wire_check(type, data, size, st) != STATUS_OK)
         return st->code;
     return decode(type, data, size, arena, ret_message, st);
