@@ -69,7 +69,8 @@ struct command {
     X(stats)                                                                                       \
     X(topology)                                                                                    \
     X(limits)                                                                                      \
-    X(health)
+    X(health)                                                                                      \
+    X(bench)
 
 #define CLI_DECLARE(name) extern const struct command command_##name;
 CLI_COMMANDS(CLI_DECLARE)
