@@ -211,7 +211,8 @@ static enum status_code train_part(struct training *t, size_t part, uint64_t *se
         kmeans_update(&t->kmeans);
         report(t, ((double)part + (double)(i + 1) / iterations) / CODEBOOK_PARTS);
     }
-    *total_error += kmeans_assign(&t->kmeans);
+    kmeans_assign(&t->kmeans);
+    *total_error += kmeans_error(&t->kmeans);
     return STATUS_OK;
 }
 

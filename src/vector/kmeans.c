@@ -55,18 +55,22 @@ static double squared_distance(const struct kmeans *kmeans, size_t i, size_t c)
     return sum;
 }
 
-double kmeans_assign(struct kmeans *kmeans)
+double kmeans_error(const struct kmeans *kmeans)
 {
-    const struct vector_kernel *kernel = vector_kernel();
     double error = 0;
 
-    for (size_t i = 0; i < kmeans->n; i++) {
-        uint8_t c = kernel->nearest(kmeans->points + i * kmeans->w, kmeans->centroids,
-                                    kmeans->half_norms, kmeans->w);
-        kmeans->assignment[i] = c;
-        error += squared_distance(kmeans, i, c);
-    }
+    for (size_t i = 0; i < kmeans->n; i++)
+        error += squared_distance(kmeans, i, kmeans->assignment[i]);
     return error / (double)kmeans->n;
+}
+
+void kmeans_assign(struct kmeans *kmeans)
+{
+    const struct vector_kernel *kernel = vector_kernel();
+
+    for (size_t i = 0; i < kmeans->n; i++)
+        kmeans->assignment[i] = kernel->nearest(kmeans->points + i * kmeans->w, kmeans->centroids,
+                                                kmeans->half_norms, kmeans->w);
 }
 
 static void sum_clusters(struct kmeans *kmeans, size_t counts[K])

@@ -27,8 +27,11 @@ struct kmeans {
 /** Chooses the first centroids. Advances *@seed. */
 void kmeans_start(struct kmeans *kmeans, uint64_t *seed);
 
-/** Assigns every point to its nearest centroid; the mean squared distance. O(256 * n * w). */
-double kmeans_assign(struct kmeans *kmeans);
+/** Assigns every point to its nearest centroid. O(256 * n * w). */
+void kmeans_assign(struct kmeans *kmeans);
+
+/** Mean squared distance of the points from the centroids they are assigned to. */
+double kmeans_error(const struct kmeans *kmeans);
 
 /** Moves every centroid to the mean of its points. */
 void kmeans_update(struct kmeans *kmeans);

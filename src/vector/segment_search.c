@@ -5,6 +5,7 @@
 #include "src/vector/kernel.h"
 #include "src/vector/refine.h"
 #include "src/vector/segment_impl.h"
+#include "src/vector/shortlist.h"
 #include "src/vector/topk.h"
 
 enum {
@@ -17,8 +18,8 @@ struct search_query {
         struct codebook_query codes;
         struct refine_query row;
     };
-    struct topk best;
-    uint16_t least_sum; /* that still matters; codes only */
+    struct topk best;           /* of rows while scanning, of codes at the end */
+    struct shortlist shortlist; /* of codes while scanning */
 };
 
 struct search {
@@ -27,8 +28,9 @@ struct search {
     size_t capacity; /* of each query's collector */
     segment_cancelled cancelled;
     void *context;
-    struct search_query *queries; /* [BATCH] */
-    struct topk_entry *entries;   /* [BATCH][capacity] */
+    struct search_query *queries;       /* [BATCH] */
+    struct topk_entry *entries;         /* [BATCH][capacity] */
+    struct shortlist_entry *shortlists; /* [BATCH][shortlist_capacity(capacity)]; codes only */
     struct arena *arena;
 };
 
@@ -45,31 +47,74 @@ static void offer(struct search_query *query, const struct segment_group *group,
     topk_offer(&query->best, &entry);
 }
 
-/* Sums order as scores do, so the collector's worst sum is the threshold for the next group. */
-static void offer_codes(struct search_query *query, const struct segment_group *group, size_t base,
-                        uint64_t places, const uint16_t *sums)
+static void offer_code(struct search *search, struct search_query *query,
+                       const struct shortlist_entry *entry)
 {
-    for (; places != 0; places &= places - 1) {
-        size_t place = base + (size_t)__builtin_ctzll(places);
-        uint16_t sum = sums[place];
-        if (sum < query->least_sum)
-            continue;
-        offer(query, group, place, codebook_query_approximate(&query->codes, sum), sum);
-        if (query->best.count == query->best.capacity)
-            query->least_sum = (uint16_t)query->best.entries[0].value;
+    const struct segment_group *group =
+        search->snapshot.view->groups[entry->position / SEGMENT_GROUP];
+
+    offer(query, group, entry->position % SEGMENT_GROUP,
+          codebook_query_approximate(&query->codes, entry->sum),
+          (uint64_t)entry->position << 16 | entry->sum);
+}
+
+static void reset_best(struct search *search, size_t i)
+{
+    topk_init(&search->queries[i].best, search->entries + i * search->capacity, search->capacity);
+}
+
+/* The best of the shortlist, ties decided by id. */
+static void collect_codes(struct search *search, size_t i)
+{
+    struct search_query *query = &search->queries[i];
+
+    reset_best(search, i);
+    shortlist_prune(&query->shortlist);
+    for (size_t j = 0; j < query->shortlist.count; j++)
+        offer_code(search, query, &query->shortlist.entries[j]);
+}
+
+/* For the rare data where ties alone fill the shortlist: keeps exactly the best. */
+static void decide_ties(struct search *search, size_t i)
+{
+    struct search_query *query = &search->queries[i];
+    struct shortlist *list = &query->shortlist;
+
+    collect_codes(search, i);
+    list->count = 0;
+    for (size_t j = 0; j < query->best.count; j++) {
+        uint64_t value = query->best.entries[j].value;
+        shortlist_push(list, (uint32_t)(value >> 16), (uint16_t)value);
     }
 }
 
-static void scan_codes(struct search_query *query, const struct segment_group *group,
-                       const uint8_t *codes, const uint64_t *valid)
+static void make_room(struct search *search, size_t i)
 {
+    struct shortlist *list = &search->queries[i].shortlist;
+
+    if (shortlist_has_room(list))
+        return;
+    shortlist_prune(list);
+    if (!shortlist_has_room(list))
+        decide_ties(search, i);
+}
+
+static void scan_codes(struct search *search, size_t i, size_t group, const uint8_t *codes,
+                       const uint64_t *valid)
+{
+    struct search_query *query = &search->queries[i];
     uint16_t sums[SEGMENT_GROUP] __attribute__((aligned(64)));
     uint64_t pass[SEGMENT_GROUP_WORDS];
 
-    vector_kernel()->scan_group(query->codes.table[0], codes, CODEBOOK_PARTS, query->least_sum,
-                                sums, pass);
+    make_room(search, i);
+    vector_kernel()->scan_group(query->codes.table[0], codes, CODEBOOK_PARTS,
+                                query->shortlist.least_sum, sums, pass);
     for (size_t word = 0; word < SEGMENT_GROUP_WORDS; word++)
-        offer_codes(query, group, 64 * word, pass[word] & valid[word], sums);
+        for (uint64_t places = pass[word] & valid[word]; places != 0; places &= places - 1) {
+            size_t place = 64 * word + (size_t)__builtin_ctzll(places);
+            shortlist_push(&query->shortlist, (uint32_t)(group * SEGMENT_GROUP + place),
+                           sums[place]);
+        }
 }
 
 static void scan_rows(struct search_query *query, const struct segment_group *group,
@@ -95,7 +140,7 @@ static void scan_group(struct search *search, size_t index, size_t count)
     vectors = segment_snapshot_vectors(&search->snapshot, index);
     for (size_t i = 0; i < count; i++) {
         if (search->segment->codebook != NULL)
-            scan_codes(&search->queries[i], group, vectors, valid);
+            scan_codes(search, i, index, vectors, valid);
         else
             scan_rows(&search->queries[i], group, vectors, search->segment->vector_bytes, valid);
     }
@@ -120,8 +165,12 @@ static void prepare_query(struct search *search, size_t i, const float *unit)
         codebook_query_init(&query->codes, search->segment->codebook, unit);
     else
         refine_query_init(&query->row, unit, d);
-    topk_init(&query->best, search->entries + i * search->capacity, search->capacity);
-    query->least_sum = 0;
+    query->shortlist = (struct shortlist){
+        .entries = search->shortlists + i * shortlist_capacity(search->capacity),
+        .capacity = shortlist_capacity(search->capacity),
+        .wanted = search->capacity,
+    };
+    reset_best(search, i);
 }
 
 static size_t total_id_bytes(const struct topk *best)
@@ -159,6 +208,8 @@ static enum status_code search_batch(struct search *search, const float *queries
         prepare_query(search, i, queries + i * search->segment->dimension);
     if (scan_all(search, count, st) != STATUS_OK)
         return st->code;
+    for (size_t i = 0; i < count && search->segment->codebook != NULL; i++)
+        collect_codes(search, i);
     for (size_t i = 0; i < count; i++)
         if (copy_hits(&search->queries[i].best, search->arena, &ret_hits[i], st) != STATUS_OK)
             return st->code;
@@ -169,13 +220,13 @@ static enum status_code allocate_scratch(struct search *search, size_t nq, size_
                                          struct status *st)
 {
     size_t batch = size_min(nq, BATCH);
-    size_t entries;
 
-    search->capacity = size_max(size_min(r, search->snapshot.live), 1);
+    search->capacity = size_max(size_min(r, search->snapshot.live), 1); /* so far from overflow */
     search->queries = aligned_alloc(64, batch * sizeof *search->queries);
-    if (size_mul(search->capacity, batch, &entries))
-        search->entries = calloc(entries, sizeof *search->entries);
-    if (search->queries == NULL || search->entries == NULL)
+    search->entries = malloc(batch * search->capacity * sizeof *search->entries);
+    search->shortlists =
+        malloc(batch * shortlist_capacity(search->capacity) * sizeof *search->shortlists);
+    if (search->queries == NULL || search->entries == NULL || search->shortlists == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to search for %zu", r);
     return STATUS_OK;
 }
@@ -213,5 +264,6 @@ enum status_code segment_search(struct segment *segment, const float *queries, s
     segment_snapshot_release(segment, &search.snapshot);
     free(search.queries);
     free(search.entries);
+    free(search.shortlists);
     return st->code;
 }

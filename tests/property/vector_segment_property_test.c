@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memmem */
 #include "src/vector/segment.h"
 
 #include <criterion/criterion.h>
@@ -215,6 +216,22 @@ Test(vector_segment, replacing_for_ever_needs_no_more_memory)
         put(&model, segment, vector_random_below(&model.random, IDS), i % DISTINCT);
     cr_assert_leq(segment_memory_bytes(segment), 5 * before / 2);
     cr_assert_eq(segment_count(segment), IDS);
+    segment_unref(segment);
+    model_free(&model);
+}
+
+Test(vector_segment, replacing_one_for_ever_needs_no_more_memory)
+{
+    struct model model = model_new(22, true);
+    struct segment *segment = segment_new(D, model.codebook);
+    size_t before;
+
+    put(&model, segment, 0, 0);
+    before = segment_memory_bytes(segment);
+    for (size_t i = 0; i < 10000; i++)
+        put(&model, segment, 0, i % DISTINCT);
+    cr_assert_leq(segment_memory_bytes(segment), 3 * before);
+    cr_assert_eq(segment_count(segment), 1);
     segment_unref(segment);
     model_free(&model);
 }
@@ -493,4 +510,47 @@ Test(vector_segment, forged_files_do_no_harm)
 {
     check_forgery(61, true);
     check_forgery(62, false);
+}
+
+static uint8_t *bytes_in(const struct file *file, const char *text)
+{
+    return memmem(file->bytes, file->size, text, strlen(text));
+}
+
+Test(vector_segment, a_forged_file_with_a_repeated_id_is_refused)
+{
+    struct model model = model_new(63, true);
+    struct file file = small_file(&model);
+
+    memcpy(bytes_in(&file, "concept-200"), "concept-100", 11);
+    forge_checksums(file.bytes, file.size);
+    overwrite(&file, file.bytes, file.size);
+    cr_assert_eq(try(&model, file.path), STATUS_DATA_LOSS);
+    file_free(&file);
+    model_free(&model);
+}
+
+/* The ids end where the mapping ends: a length beyond would be read from nowhere. */
+Test(vector_segment, a_forged_file_whose_last_id_is_too_long_is_refused)
+{
+    struct model model = model_new(64, true);
+    struct segment *segment = segment_new(D, model.codebook);
+    struct status st = { 0 };
+    struct file file;
+    char id[255];
+
+    for (size_t i = 0; i < 17; i++) {
+        memset(id, 'a' + (int)i, sizeof id);
+        segment_put(segment, id, i < 16 ? 255 : 16, NULL, model.codes[0], &st);
+    }
+    cr_assert_eq(st.code, STATUS_OK);
+    file = file_of(segment);
+    cr_assert_eq(file.size % 4096, 0);
+    file.bytes[4096 + 48 * 256 + 16] = 255; /* behind one group of codes: the last length */
+    forge_checksums(file.bytes, file.size);
+    overwrite(&file, file.bytes, file.size);
+    cr_assert_eq(try(&model, file.path), STATUS_DATA_LOSS);
+    segment_unref(segment);
+    file_free(&file);
+    model_free(&model);
 }

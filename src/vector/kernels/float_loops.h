@@ -6,7 +6,7 @@
  * along the outputs, so every output adds its products in the same order at any width: same bits.
  *
  * The including file defines LANES (floats per register), TILE_ROWS (of a rotation) and
- * `static uint8_t argmax_256(const float *)` before.
+ * `static uint8_t argmax_256(const float *)` before: the lowest index of the greatest of 256.
  */
 
 #include <stddef.h>
@@ -15,9 +15,11 @@
 #include "src/vector/kernel.h"
 
 typedef float lanes __attribute__((vector_size(4 * LANES), may_alias));
+typedef int32_t lane_bits __attribute__((vector_size(4 * LANES), may_alias));
 typedef float unaligned_lanes __attribute__((vector_size(4 * LANES), may_alias, aligned(4)));
 
-enum { PRODUCT_TILE = 8, ROTATE_TILE = 3 }; /* registers of sums at a time */
+/* Registers of sums at a time. */
+enum { PRODUCT_TILE = 8, ROTATE_TILE = 3, WIDE_TILES = TILE_ROWS < 4 ? TILE_ROWS : 4 };
 
 /* ret[0 .. 8 * LANES) of the products. */
 static inline void products_tile(const float *x, const float *columns, size_t w, float *ret)
@@ -49,20 +51,25 @@ static void fill_estimates(const float *x, const float *columns, const float *pe
     subtract(ret, penalties);
 }
 
+/* a where the mask is set, b elsewhere; C has no ?: for vectors. */
+static inline lanes choose(lane_bits mask, lanes a, lanes b)
+{
+    return (lanes)((mask & (lane_bits)a) | (~mask & (lane_bits)b));
+}
+
 static struct vector_range range_of(const float *values)
 {
-    float least[LANES];
-    float greatest[LANES];
-    struct vector_range range = { values[0], values[0] };
+    lanes least = *(const lanes *)values;
+    lanes greatest = least;
+    struct vector_range range;
 
-    for (size_t j = 0; j < LANES; j++)
-        least[j] = greatest[j] = values[j];
-    for (size_t i = LANES; i < KERNEL_CENTROIDS; i += LANES)
-        for (size_t j = 0; j < LANES; j++) {
-            least[j] = values[i + j] < least[j] ? values[i + j] : least[j];
-            greatest[j] = values[i + j] > greatest[j] ? values[i + j] : greatest[j];
-        }
-    for (size_t j = 0; j < LANES; j++) {
+    for (size_t j = LANES; j < KERNEL_CENTROIDS; j += LANES) {
+        lanes v = *(const lanes *)(values + j);
+        least = choose(v < least, v, least);
+        greatest = choose(v > greatest, v, greatest);
+    }
+    range = (struct vector_range){ least[0], greatest[0] };
+    for (size_t j = 1; j < LANES; j++) {
         range.least = least[j] < range.least ? least[j] : range.least;
         range.greatest = greatest[j] > range.greatest ? greatest[j] : range.greatest;
     }
@@ -92,34 +99,47 @@ static void quantise(const float *values, float top, float steps_per_unit, uint8
     }
 }
 
-/* @rows rows of @x times 3 * LANES columns of the matrix; inlined with a constant @rows. */
+/* @rows rows of @x times @width * LANES columns of the matrix; inlined with constants for both. */
 __attribute__((always_inline)) static inline void
-rotate_tile(const float *x, size_t rows, const float *matrix, size_t d, float *ret)
+rotate_tile(const float *x, size_t rows, const float *matrix, size_t width, size_t d, float *ret)
 {
-    lanes sums[TILE_ROWS][ROTATE_TILE] = { 0 };
+    lanes sums[TILE_ROWS * ROTATE_TILE] = { 0 };
 
     for (size_t k = 0; k < d; k++) {
         const lanes *columns = (const lanes *)(matrix + k * d);
         for (size_t i = 0; i < rows; i++)
-            for (size_t j = 0; j < ROTATE_TILE; j++)
-                sums[i][j] += x[i * d + k] * columns[j];
+            for (size_t j = 0; j < width; j++)
+                sums[i * width + j] += x[i * d + k] * columns[j];
     }
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < ROTATE_TILE; j++)
-            ((unaligned_lanes *)(ret + i * d))[j] = sums[i][j];
+        for (size_t j = 0; j < width; j++)
+            ((unaligned_lanes *)(ret + i * d))[j] = sums[i * width + j];
+}
+
+/* One row alone: as many sums at a time as several rows have, since each waits for the one before.
+ */
+static void rotate_one(const float *x, const float *matrix, size_t d, float *ret)
+{
+    size_t wide = (size_t)ROTATE_TILE * WIDE_TILES * LANES;
+    size_t narrow = (size_t)ROTATE_TILE * LANES; /* divides 48, which divides d */
+    size_t j = 0;
+
+    for (; j + wide <= d; j += wide)
+        rotate_tile(x, 1, matrix + j, (size_t)ROTATE_TILE * WIDE_TILES, d, ret + j);
+    for (; j < d; j += narrow)
+        rotate_tile(x, 1, matrix + j, ROTATE_TILE, d, ret + j);
 }
 
 static void rotate(const float *x, size_t n, const float *matrix, size_t d, float *ret)
 {
-    size_t step = (size_t)ROTATE_TILE * LANES; /* divides 48, which divides d */
+    size_t step = (size_t)ROTATE_TILE * LANES;
     size_t i = 0;
 
     for (; i + TILE_ROWS <= n; i += TILE_ROWS)
         for (size_t j = 0; j < d; j += step)
-            rotate_tile(x + i * d, TILE_ROWS, matrix + j, d, ret + i * d + j);
+            rotate_tile(x + i * d, TILE_ROWS, matrix + j, ROTATE_TILE, d, ret + i * d + j);
     for (; i < n; i++)
-        for (size_t j = 0; j < d; j += step)
-            rotate_tile(x + i * d, 1, matrix + j, d, ret + i * d + j);
+        rotate_one(x + i * d, matrix, d, ret + i * d);
 }
 
 #endif

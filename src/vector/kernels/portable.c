@@ -2,19 +2,21 @@
 
 #include "src/vector/kernels/kernels.h"
 
-static uint8_t argmax_256(const float *values)
-{
-    uint8_t best = 0;
-
-    for (size_t j = 1; j < KERNEL_CENTROIDS; j++)
-        if (values[j] > values[best])
-            best = (uint8_t)j;
-    return best;
-}
+static uint8_t argmax_256(const float *values);
 
 #define LANES 4
 #define TILE_ROWS 3
 #include "src/vector/kernels/float_loops.h"
+
+static uint8_t argmax_256(const float *values)
+{
+    float greatest = range_of(values).greatest;
+    uint8_t j = 0;
+
+    while (values[j] < greatest)
+        j++;
+    return j;
+}
 
 static uint64_t pass_mask(const uint16_t *sums, uint16_t threshold)
 {
