@@ -28,7 +28,7 @@
 
 struct client;
 
-/** "127.0.0.1:7400", where a shard listens unless told otherwise. */
+/** "127.0.0.1:7400", where a router listens unless told otherwise. */
 #define CLIENT_DEFAULT_ADDRESS "127.0.0.1:7400"
 
 struct client_options {

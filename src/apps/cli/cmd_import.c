@@ -397,7 +397,8 @@ static enum exit_code finish(struct job *job, struct status *st)
     summarize(job, seconds);
     if (st->code != STATUS_OK && (interrupt_requested() || job->report.source_failed))
         cli_fail_locally(job->cli, st);
-    say_how_to_go_on(job);
+    if (!job->report.source_failed) /* a file that is mended is another file */
+        say_how_to_go_on(job);
     return interrupt_requested() ? SUTRA_EXIT_INTERRUPTED : SUTRA_EXIT_PARTIAL;
 }
 

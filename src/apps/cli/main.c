@@ -10,7 +10,6 @@
  * while a long call runs on a terminal, one that draws the time it has taken.
  */
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +121,7 @@ static enum exit_code run_connected(struct cli *cli, const void *values,
     return code;
 }
 
-/* The reader of standard output may have left, or the disk may be full: neither is "done". */
+/* A full disk is not "done". (A reader that left ends us by SIGPIPE, as it does every filter.) */
 static enum exit_code flush(const struct cli *cli, enum exit_code code)
 {
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == SUTRA_EXIT_OK) {
@@ -190,7 +189,6 @@ int main(int argc, char **argv)
     enum exit_code code;
 
     rpc_init();
-    signal(SIGPIPE, SIG_IGN);
     arena_init(&cli.arena, ARENA_BYTES);
     code = flush(&cli, run(&cli, argc, argv));
     arena_deinit(&cli.arena);
