@@ -5,6 +5,9 @@
  * One shard's concepts, vectors, associations and outbox, in one RocksDB folder. It knows nothing
  * of RPC, of codebooks or of segments: refinement rows, codes and the codebook are bytes to it.
  *
+ * Whose. The caller writes only concepts, and associations from concepts, of slots that the shard
+ * owns; where a write belongs is not the store's to decide.
+ *
  * Ownership. Arguments are borrowed for the call. Results live in the caller's arena, or are pinned
  * in the block cache until store_value_release(). store_close() comes after everything else.
  *
@@ -99,7 +102,7 @@ struct store_association {
     uint64_t stamp;       /* set by the store, ignored in writes except store_apply_edges() */
 };
 
-/* ---- Opening ---------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------- */
 
 struct store_options {
     const char *path;         /* created if missing, its parent must exist */

@@ -14,10 +14,11 @@ enum {
     LOG_LEVEL_WARN = 2,
     KEPT_LOGS = 2,
     DICTIONARY_BYTES = 16 * 1024,
+    DICTIONARY_BUFFER_BYTES = 4 * MIB, /* of a table, held back to learn the dictionary from */
 };
 
-static const double MEMTABLE_FILTER_RATIO =
-    0.06; /* of the write buffer: 2 MiB, 16 bits for a million */
+/* Of the write buffer: 2 MiB of 32. */
+static const double MEMTABLE_FILTER_RATIO = 0.06;
 
 /* How each family is laid out. */
 static const struct family_shape {
@@ -78,6 +79,8 @@ static void set_compression(rocksdb_options_t *options, bool compressed)
                                                        3 /* level */, 0, DICTIONARY_BYTES, 1);
     rocksdb_options_set_bottommost_compression_options_zstd_max_train_bytes(
         options, 100 * DICTIONARY_BYTES, 1);
+    rocksdb_options_set_bottommost_compression_options_max_dict_buffer_bytes(
+        options, DICTIONARY_BUFFER_BYTES, 1);
 }
 
 static rocksdb_options_t *family_options(enum store_family family, rocksdb_cache_t *cache)
