@@ -7,6 +7,7 @@
  *   pool [threads]        shard_open            verbs that may block on the disk
  *   embedder              embedder_open         texts, and the verbs that wait for vectors
  *   courier               shard_start           the outbox
+ *   keeper                shard_start           flushes of a store that has come to rest
  *   trainer               shard_start           the codebook, at the owner of slot 0
  *   topology watch        main                  the topology file
  *   RocksDB's own         store_open            flushes and compactions

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shard/courier.h"
+#include "shard/keeper.h"
 #include "shard/op.h"
 #include "shard/trainer.h"
 #include "src/base/clock.h"
@@ -87,17 +88,20 @@ enum status_code shard_open(const struct shard_options *options, struct shard **
 enum status_code shard_start(struct shard *shard, struct cluster *cluster, struct status *st)
 {
     shard->cluster = cluster;
-    if (courier_start(shard, &shard->courier, st) == STATUS_OK)
-        trainer_start(shard, &shard->trainer, st);
-    return st->code;
+    if (courier_start(shard, &shard->courier, st) != STATUS_OK ||
+        keeper_start(shard->store, &shard->keeper, st) != STATUS_OK)
+        return st->code;
+    return trainer_start(shard, &shard->trainer, st);
 }
 
 void shard_stop(struct shard *shard)
 {
     trainer_stop(shard->trainer);
+    keeper_stop(shard->keeper);
     courier_stop(shard->courier);
     pool_stop(shard->pool);
     shard->trainer = NULL;
+    shard->keeper = NULL;
     shard->courier = NULL;
     shard->pool = NULL;
 }

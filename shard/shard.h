@@ -20,6 +20,7 @@
 #include "src/store/store.h"
 
 struct courier;
+struct keeper;
 struct trainer;
 
 struct shard_options {
@@ -38,6 +39,7 @@ struct shard {
     struct cluster *cluster;   /* set by shard_start(); the topology in force is its */
     struct topology *topology; /* until then */
     struct courier *courier;
+    struct keeper *keeper;
     struct trainer *trainer;
     int64_t started_us;
 };
@@ -52,8 +54,8 @@ struct local_shard shard_local(struct shard *shard);
 /** Adds ShardService to @server. */
 void shard_register(struct shard *shard, struct rpc_server *server);
 
-/** Begins to deliver the outbox and to look after the codebook. Borrows @cluster until
- * shard_stop(). */
+/** Begins to deliver the outbox, to keep the store small and to look after the codebook. Borrows
+ * @cluster until shard_stop(). */
 enum status_code shard_start(struct shard *shard, struct cluster *cluster, struct status *st);
 
 /** After the server was shut down: ends the threads. */

@@ -1,22 +1,21 @@
 #include "shard/trainer.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "shard/shard.h"
 #include "shard/waiting.h"
 #include "src/base/clock.h"
+#include "src/base/ticker.h"
 #include "src/cluster/scatter.h"
 #include "src/log/log.h"
 #include "src/serve/limits.h"
 #include "src/vector/refine.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
-enum { LOOK_EVERY_SECONDS = 2, ITERATIONS = 20 };
+enum { LOOK_EVERY_MS = 2000, ITERATIONS = 20 };
 
 /* A sample of all shards; TRAIN_SAMPLE_MAX vectors are about 50 MB encoded, and once more decoded.
  */
@@ -24,11 +23,9 @@ static const size_t SAMPLE_ARENA_BYTES = (size_t)1 << 30;
 
 struct trainer {
     struct shard *shard;
-    pthread_t thread;
+    struct ticker *ticker;
     pthread_mutex_t training; /* held while one runs */
-    pthread_mutex_t lock;
-    pthread_cond_t stop;
-    bool stopping;
+    bool stopping;            /* atomic */
 };
 
 /* ---- Asking the cluster ---- */
@@ -314,7 +311,7 @@ enum status_code trainer_train(struct trainer *trainer, uint32_t sample, uint64_
     return st->code;
 }
 
-/* ---- The thread ---- */
+/* ---- Now and then ---- */
 
 static uint64_t stats_version(const ProtobufCMessage *stats)
 {
@@ -358,8 +355,9 @@ static void look_after(struct trainer *trainer, struct placement *placement, str
 }
 
 /* Shards come and go; what fails now is tried again. */
-static void look(struct trainer *trainer)
+static void look(void *ctx)
 {
+    struct trainer *trainer = ctx;
     struct placement *placement;
     struct status st = { 0 };
 
@@ -373,37 +371,6 @@ static void look(struct trainer *trainer)
         log_line(LOG_WARN, "codebook_care_failed", LOG_TEXT("message", st.message));
 }
 
-static bool wait_to_look(struct trainer *trainer)
-{
-    struct timespec until;
-    bool go_on;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LOOK_EVERY_SECONDS;
-    pthread_mutex_lock(&trainer->lock);
-    while (!trainer->stopping &&
-           pthread_cond_timedwait(&trainer->stop, &trainer->lock, &until) != ETIMEDOUT)
-        continue;
-    go_on = !trainer->stopping;
-    pthread_mutex_unlock(&trainer->lock);
-    return go_on;
-}
-
-static void *run(void *arg)
-{
-    while (wait_to_look(arg))
-        look(arg);
-    return NULL;
-}
-
-static void trainer_free(struct trainer *trainer)
-{
-    pthread_cond_destroy(&trainer->stop);
-    pthread_mutex_destroy(&trainer->lock);
-    pthread_mutex_destroy(&trainer->training);
-    free(trainer);
-}
-
 enum status_code trainer_start(struct shard *shard, struct trainer **ret, struct status *st)
 {
     struct trainer *trainer = calloc(1, sizeof *trainer);
@@ -412,11 +379,10 @@ enum status_code trainer_start(struct shard *shard, struct trainer **ret, struct
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     trainer->shard = shard;
     pthread_mutex_init(&trainer->training, NULL);
-    pthread_mutex_init(&trainer->lock, NULL);
-    pthread_cond_init(&trainer->stop, NULL);
-    if (pthread_create(&trainer->thread, NULL, run, trainer) != 0) {
-        trainer_free(trainer);
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "cannot start a thread");
+    if (ticker_start(LOOK_EVERY_MS, look, trainer, &trainer->ticker, st) != STATUS_OK) {
+        pthread_mutex_destroy(&trainer->training);
+        free(trainer);
+        return st->code;
     }
     *ret = trainer;
     return STATUS_OK;
@@ -426,10 +392,8 @@ void trainer_stop(struct trainer *trainer)
 {
     if (trainer == NULL)
         return;
-    pthread_mutex_lock(&trainer->lock);
     __atomic_store_n(&trainer->stopping, true, __ATOMIC_RELAXED);
-    pthread_cond_signal(&trainer->stop);
-    pthread_mutex_unlock(&trainer->lock);
-    pthread_join(trainer->thread, NULL);
-    trainer_free(trainer);
+    ticker_stop(trainer->ticker);
+    pthread_mutex_destroy(&trainer->training);
+    free(trainer);
 }

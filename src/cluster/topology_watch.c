@@ -1,23 +1,21 @@
 #include "src/cluster/topology_watch.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "src/base/ticker.h"
 #include "src/log/log.h"
 
 struct topology_watch {
     char *path;
     struct cluster *cluster;
     struct stat seen;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t stop;
-    bool stopping;
+    struct ticker *ticker;
 };
+
+enum { LOOK_EVERY_MS = 1000 };
 
 static bool has_changed(struct topology_watch *watch)
 {
@@ -48,38 +46,12 @@ static void reload(struct topology_watch *watch)
     topology_unref(topology);
 }
 
-static bool wait_a_second(struct topology_watch *watch)
+static void look(void *ctx)
 {
-    struct timespec until;
-    bool go_on;
+    struct topology_watch *watch = ctx;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    pthread_mutex_lock(&watch->lock);
-    while (!watch->stopping &&
-           pthread_cond_timedwait(&watch->stop, &watch->lock, &until) != ETIMEDOUT)
-        continue;
-    go_on = !watch->stopping;
-    pthread_mutex_unlock(&watch->lock);
-    return go_on;
-}
-
-static void *run(void *arg)
-{
-    struct topology_watch *watch = arg;
-
-    while (wait_a_second(watch))
-        if (has_changed(watch))
-            reload(watch);
-    return NULL;
-}
-
-static void watch_free(struct topology_watch *watch)
-{
-    pthread_cond_destroy(&watch->stop);
-    pthread_mutex_destroy(&watch->lock);
-    free(watch->path);
-    free(watch);
+    if (has_changed(watch))
+        reload(watch);
 }
 
 enum status_code topology_watch_start(const char *path, struct cluster *cluster,
@@ -91,11 +63,15 @@ enum status_code topology_watch_start(const char *path, struct cluster *cluster,
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     watch->cluster = cluster;
     watch->path = strdup(path);
-    pthread_mutex_init(&watch->lock, NULL);
-    pthread_cond_init(&watch->stop, NULL);
-    if (watch->path == NULL || pthread_create(&watch->thread, NULL, run, watch) != 0) {
-        watch_free(watch);
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "cannot start a thread");
+    if (watch->path == NULL)
+        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else if (stat(path, &watch->seen) != 0)
+        status_set_errno(st, errno, "topology '%s'", path);
+    else
+        ticker_start(LOOK_EVERY_MS, look, watch, &watch->ticker, st);
+    if (st->code != STATUS_OK) {
+        topology_watch_stop(watch);
+        return st->code;
     }
     *ret = watch;
     return STATUS_OK;
@@ -105,12 +81,9 @@ void topology_watch_stop(struct topology_watch *watch)
 {
     if (watch == NULL)
         return;
-    pthread_mutex_lock(&watch->lock);
-    watch->stopping = true;
-    pthread_cond_signal(&watch->stop);
-    pthread_mutex_unlock(&watch->lock);
-    pthread_join(watch->thread, NULL);
-    watch_free(watch);
+    ticker_stop(watch->ticker);
+    free(watch->path);
+    free(watch);
 }
 
 enum status_code topology_from_options(const char *file, const char *shards, const char *address,

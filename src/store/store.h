@@ -371,6 +371,10 @@ enum status_code store_stats(struct store *store, struct store_stats *ret, struc
 /** Of RocksDB: grows with every record written. */
 uint64_t store_sequence(struct store *store);
 
+/** Moves what is still in the log only into sorted, compressed files, and drops the log: less disk,
+ * and a faster open. Reads and writes go on. */
+enum status_code store_flush(struct store *store, struct status *st);
+
 /** Rewrites the folder into its smallest form; long. Reads and writes go on. */
 enum status_code store_compact(struct store *store, struct status *st);
 

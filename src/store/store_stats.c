@@ -50,19 +50,32 @@ uint64_t store_sequence(struct store *store)
     return rocksdb_get_latest_sequence_number(store->db);
 }
 
+static char *flush_families(struct store *store)
+{
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    char *error = NULL;
+
+    for (unsigned i = 0; i < FAMILY_COUNT && error == NULL; i++)
+        rocksdb_flush_cf(store->db, options, store->families[i], &error);
+    rocksdb_flushoptions_destroy(options);
+    return error;
+}
+
+enum status_code store_flush(struct store *store, struct status *st)
+{
+    char *error = flush_families(store);
+    return error == NULL ? STATUS_OK : store_status(st, error);
+}
+
 /* Also what already lies at the bottom, which a compaction by itself would leave there as it is. */
 enum status_code store_compact(struct store *store, struct status *st)
 {
-    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
     rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
-    char *error = NULL;
+    char *error = flush_families(store);
 
     rocksdb_compactoptions_set_bottommost_level_compaction(options, 2 /* force */);
     for (unsigned i = 0; i < FAMILY_COUNT && error == NULL; i++)
-        rocksdb_flush_cf(store->db, flush, store->families[i], &error);
-    for (unsigned i = 0; i < FAMILY_COUNT && error == NULL; i++)
         rocksdb_compact_range_cf_opt(store->db, store->families[i], options, NULL, 0, NULL, 0);
     rocksdb_compactoptions_destroy(options);
-    rocksdb_flushoptions_destroy(flush);
     return error == NULL ? STATUS_OK : store_status(st, error);
 }
