@@ -75,7 +75,7 @@ static enum status_code read_file(const char *path, struct arena *arena, char **
 /* Splits @text in place into its lines that are not empty. */
 static enum status_code read_queries(struct bench *bench, struct arena *arena, struct status *st)
 {
-    char *text;
+    char *text = NULL;
     size_t i = 0;
 
     if (read_file(bench->options->queries, arena, &text, st) != STATUS_OK)
@@ -271,9 +271,9 @@ static void print_text(const struct cli *cli, const struct bench *bench,
 
 static enum status_code measure(struct cli *cli, struct bench *bench, struct status *st)
 {
-    struct timings vector;
-    struct timings text;
-    double recall;
+    struct timings vector = { 0 };
+    struct timings text = { 0 };
+    double recall = 0;
 
     if (read_queries(bench, &cli->arena, st) != STATUS_OK ||
         embed_queries(bench, &cli->arena, st) != STATUS_OK ||
