@@ -152,7 +152,8 @@ Test(rpc_reflection, what_is_not_there_is_not_found)
                               "sutra.v1.ConceptService.Nope",
                               "sutra.v1.Concept.Nope",
                               "sutra.internal.v1.ShardService",
-                              "xsutra.v1.Concept" };
+                              "xsutra.v1.Concept",
+                              "sutra.v1xConcept" };
 
     start(V1);
     for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {

@@ -450,6 +450,24 @@ Test(rpc_unary, a_clients_cancel_reaches_a_pool_handler)
                    &waiting);
 }
 
+static void get_cancelled(struct rpc_call *call, const ProtobufCMessage *message, void *service)
+{
+    struct status over = { 0 };
+
+    (void)message;
+    (void)service;
+    status_set(&over, STATUS_CANCELLED, "not you, me");
+    rpc_finish(call, NULL, &over);
+}
+
+Test(rpc_unary, a_cancel_that_nobody_here_asked_for_is_unavailable)
+{
+    start(&(struct rpc_method){ .name = "Get", .handler = get_cancelled }, 1, NULL);
+    get_id(f.channel, "moon", &arena, &st);
+    cr_assert(eq(int, st.code, STATUS_UNAVAILABLE));
+    stop();
+}
+
 /* Through a second server. -------------------------------------------------------------------- */
 
 struct front {
@@ -550,6 +568,7 @@ Test(rpc_unary, a_deadline_travels_through_a_child_call)
     call_with_deadline(deadline_in_ms(150));
     cr_assert(eq(int, st.code, STATUS_DEADLINE_EXCEEDED));
     latch_wait(&waiting.cancelled, 1);
+    cr_assert(lt(i64, waiting.deadline_us, INT64_MAX));
     stop_two(&two);
 }
 
