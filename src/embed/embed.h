@@ -77,7 +77,7 @@ enum status_code embed_model_info(struct embed_model *model, struct embed_info *
  * until the model is closed. */
 const char *embed_model_kernels(const struct embed_model *model);
 
-/** About 20 MB of scratch memory; borrows the model. RESOURCE_EXHAUSTED without memory. */
+/** About 16 MB of scratch memory; borrows the model. RESOURCE_EXHAUSTED without memory. */
 enum status_code embed_worker_new(const struct embed_model *model, struct embed_worker **ret_worker,
                                   struct status *st);
 

@@ -1,6 +1,7 @@
 #include "src/embed/embed_queue.h"
 
 #include "src/base/size.h"
+#include "src/embed/encoder.h"
 #include "src/embed/worker.h"
 
 #include <errno.h>
@@ -8,8 +9,8 @@
 #include <stdlib.h>
 
 enum {
-    BATCH_TOKENS = 1024, /* what a thread takes at a time, by estimate; the encoder's batch */
-    SLICE_TOKENS = 256,  /* of these, from one job before the next has its turn */
+    BATCH_TOKENS = ENCODER_BATCH_TOKENS, /* what a thread takes at a time, by estimate */
+    SLICE_TOKENS = 256,                  /* of these, from one job before the next has its turn */
     MAX_CLAIMS = BATCH_TOKENS / 2,
     BYTES_PER_TOKEN = 4, /* of English; a wrong guess only costs an odd-sized batch */
 };

@@ -45,8 +45,8 @@ struct embed_kernels {
                      const struct kernel_norm *norm, float *ret_row);
 
     /** row = gelu(row + bias) over @n floats, a multiple of 16: x Φ(x) with the Gaussian's exact
-     * distribution function (relative error below 1e-6), not the tanh approximation. Hendrycks,
-     * Gimpel: Gaussian Error Linear Units, 2016. */
+     * distribution function (relative error below 1e-6 for x > -4), not the tanh approximation.
+     * Hendrycks, Gimpel: Gaussian Error Linear Units, 2016. */
     void (*bias_gelu)(float *row, const float *bias, size_t n);
 
     /**
