@@ -289,3 +289,25 @@ Test(vector_codebook, impossible_values_are_refused_though_the_checksum_fits)
         }
     codebook_unref(codebook);
 }
+
+/* All entries of a table are the same then: there is no range to divide into steps. */
+Test(vector_codebook, estimates_increase_though_all_centroids_are_the_same)
+{
+    static struct codebook_query query;
+    static const float unit[48] = { 1 };
+    struct codebook *codebook = vector_random_codebook(19, 48, 1);
+    struct codebook *flat = NULL;
+    struct buf buf = serialized(codebook);
+    struct status st = { 0 };
+
+    memset(buf.data + 48 + 4 * 48 * 48, 0, (size_t)4 * 48 * 256);
+    forge_checksum(&buf);
+    cr_assert_eq(codebook_parse(buf.data, buf.size, &flat, &st), STATUS_OK, "%s", st.message);
+    codebook_query_init(&query, flat, unit);
+    for (uint32_t sum = 1; sum <= 48 * 127; sum++)
+        cr_assert_lt(codebook_query_approximate(&query, sum - 1),
+                     codebook_query_approximate(&query, sum));
+    buf_deinit(&buf);
+    codebook_unref(codebook);
+    codebook_unref(flat);
+}

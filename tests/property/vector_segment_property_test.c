@@ -236,6 +236,45 @@ Test(vector_segment, replacing_one_for_ever_needs_no_more_memory)
     model_free(&model);
 }
 
+/* Groups that fill up with what has died already must not stay as they are. */
+Test(vector_segment, passing_concepts_leave_nothing_behind)
+{
+    struct model model = model_new(23, true);
+    struct segment *segment = segment_new(D, model.codebook);
+    struct segment *fresh = segment_new(D, model.codebook);
+
+    for (size_t i = 1; i < IDS; i++) {
+        put(&model, fresh, i, 0);
+        put(&model, segment, i, 0);
+        for (size_t passing = 0; passing < 5; passing++) {
+            put(&model, segment, 0, 0);
+            segment_remove(segment, model.ids[0], strlen(model.ids[0]));
+        }
+    }
+    cr_assert_eq(segment_count(segment), IDS - 1);
+    cr_assert_leq(segment_memory_bytes(segment), 5 * segment_memory_bytes(fresh) / 2);
+    segment_unref(segment);
+    segment_unref(fresh);
+    model_free(&model);
+}
+
+/* More ties than a search can keep in its shortlist. */
+Test(vector_segment, equal_codes_are_told_apart_by_id)
+{
+    struct model model = model_new(24, true);
+    struct segment *segment = segment_new(D, model.codebook);
+
+    for (size_t i = 0; i < IDS; i++) {
+        size_t id = i * 769 % IDS; /* in no order */
+        model.vector_of[id] = id % 97 == 0;
+        put(&model, segment, id, (size_t)model.vector_of[id]);
+    }
+    for (size_t round = 0; round < 20; round++)
+        expect_same_answers(&model, segment, 24);
+    segment_unref(segment);
+    model_free(&model);
+}
+
 /* ---- splitting ---- */
 
 static void merge(struct segment_hits *parts, size_t count, struct topk *best)
