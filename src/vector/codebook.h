@@ -51,7 +51,7 @@ struct codebook_train_options {
 
 /**
  * Learns a codebook from @samples [n][d], unit vectors, n >= CODEBOOK_MIN_SAMPLES (a random 65,536
- * are plenty). Same samples, options and machine: same codebook. About 6 s on one core for 65,536 x
+ * are plenty). Same samples, options and machine: same codebook. About 7 s on one core for 65,536 x
  * 384; runs in the caller's thread; needs about as much memory as the samples once more.
  *
  * Errors: INVALID_ARGUMENT (d, n, iterations, a sample that is not finite), CANCELLED,

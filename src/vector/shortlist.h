@@ -5,8 +5,7 @@
  * The codes of a scan that may still be among its best R: sums and positions only, so that a scan
  * touches no ids until it is over. Pushing is cheap; now and then, when it has filled up, all but
  * the best R are dropped and the least sum that still matters rises. What ties with the R-th is
- * kept, for the caller to decide by id. A heap with ids made a search of 100,000 half as slow
- * again.
+ * kept, for the caller to decide by id.
  *
  * Memory is the caller's; one thread at a time.
  */
