@@ -463,6 +463,47 @@ Test(cli_source, a_changed_file_has_another_fingerprint)
     remove_file(path);
 }
 
+Test(cli_csv, a_cell_with_nul_is_refused)
+{
+    static const char TEXT[] = "id,content\na,b\0c\n";
+    const char *path = file_with("x.csv", TEXT, sizeof TEXT - 1);
+    Sutra__V1__ConceptInput *items[1];
+    struct status st = { 0 };
+
+    cr_assert_eq(read_all(SOURCE_CSV, path, items, 1, &st), 0);
+    cr_assert_not_null(strstr(st.message, "x.csv:2: not UTF-8"), "%s", st.message);
+    remove_file(path);
+}
+
+/* Every limit of the arena from none to enough: an item or RESOURCE_EXHAUSTED, nothing else. */
+static void parse_in_little_memory(bool json, const char *line)
+{
+    struct status st = { .code = STATUS_RESOURCE_EXHAUSTED };
+
+    for (size_t limit = 0; st.code == STATUS_RESOURCE_EXHAUSTED; limit += 8) {
+        struct arena small;
+        Sutra__V1__ConceptInput *item = NULL;
+        arena_init(&small, limit);
+        status_clear(&st);
+        if (json)
+            jsonl_parse_item(line, strlen(line), &small, &item, &st);
+        else
+            wordnet_parse_synset(line, strlen(line), &small, &item, &st);
+        cr_assert_eq(item != NULL, st.code == STATUS_OK);
+        arena_deinit(&small);
+    }
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+}
+
+Test(cli_source, too_little_memory_is_a_limit)
+{
+    parse_in_little_memory(false, "00000001 03 n 02 a 0 b 0 003 + 00000002 v 0101 "
+                                  "+ 00000002 v 0101 ~ 00000002 n 0000 | x");
+    parse_in_little_memory(true, "{\"id\":\"a\",\"embedding\":[1,2],\"attributes\":{\"k\":"
+                                 "\"v\",\"l\":\"w\"},\"associations\":[{\"target\":\"b\","
+                                 "\"label\":\"c\"}]}");
+}
+
 /* Whether no two associations of @item have the same key: the store would keep one of them. */
 static bool keys_are_distinct(const Sutra__V1__ConceptInput *item)
 {
