@@ -98,7 +98,7 @@ static void enter(struct rpc_call *call)
     if (decode(call, &request, &st) == STATUS_OK)
         method->method.handler(call, request, method->service);
     else
-        call_refuse(call, &st);
+        rpc_finish(call, NULL, &st);
 }
 
 /* After the wait for a thread there may be nobody left to answer. */
@@ -112,7 +112,7 @@ static void enter_on_pool(struct pool_job *job)
         return;
     }
     status_set(&st, STATUS_CANCELLED, "the caller has gone");
-    call_refuse(call, &st);
+    rpc_finish(call, NULL, &st);
 }
 
 /* On the pool the handler takes its time: cancellations are watched from the start. */
@@ -128,7 +128,7 @@ static void send_to_pool(struct rpc_call *call)
     status_set_reason(&st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
                       "%zu calls wait for a thread, the limit of this server",
                       server->options.pool_queue);
-    call_refuse(call, &st);
+    rpc_finish(call, NULL, &st);
 }
 
 /* On the loop most handlers finish before they return, and the close is then part of their reply's
@@ -156,7 +156,7 @@ static void on_arrival(struct rpc_tag *tag, bool ok)
     list(call);
     atomic_fetch_add(&call->server->running, 1);
     if (admit(call, &st) != STATUS_OK)
-        call_refuse(call, &st);
+        rpc_finish(call, NULL, &st);
     else if (call->method->method.run == RPC_ON_POOL)
         send_to_pool(call);
     else

@@ -85,7 +85,4 @@ void call_watch_close(struct rpc_call *call);
 /** Starts whatever can be sent now. Under the call's lock. */
 void call_pump(struct rpc_call *call);
 
-/** Finishes a call whose handler was not entered; @st is not OK. */
-void call_refuse(struct rpc_call *call, const struct status *st);
-
 #endif

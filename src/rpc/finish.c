@@ -1,0 +1,155 @@
+#include <assert.h>
+#include <grpc/support/alloc.h>
+#include <string.h>
+
+#include "src/base/clock.h"
+#include "src/rpc/call.h"
+#include "src/rpc/call_impl.h"
+#include "src/rpc/details.h"
+
+enum { DETAILS_LIMIT_BYTES = 64 * 1024 };
+
+_Static_assert((int)STATUS_UNAUTHENTICATED == (int)GRPC_STATUS_UNAUTHENTICATED &&
+                   (int)STATUS_UNAVAILABLE == (int)GRPC_STATUS_UNAVAILABLE &&
+                   (int)STATUS_INVALID_ARGUMENT == (int)GRPC_STATUS_INVALID_ARGUMENT &&
+                   (int)STATUS_CANCELLED == (int)GRPC_STATUS_CANCELLED,
+               "status codes are gRPC's");
+
+static void report(struct rpc_call *call, const struct status *st)
+{
+    const struct rpc_server_options *options = &call->server->options;
+    struct rpc_call_summary summary = {
+        .method = rpc_method_path(call),
+        .peer = "",
+        .status = st,
+        .cancelled = rpc_cancelled(call),
+    };
+    char *peer = NULL;
+
+    if (options->on_finished == NULL)
+        return;
+    if (st->code != STATUS_OK)
+        summary.peer = peer = grpc_call_get_peer(call->grpc);
+    summary.duration_us = clock_monotonic_us() - call->arrived_us;
+    options->on_finished(&summary, options->on_finished_ctx);
+    gpr_free(peer);
+}
+
+/* google.rpc.Status for @st, if there is more to say than code and message; NULL otherwise. */
+static struct rpc_bytes *pack_details(struct rpc_call *call, const struct status *st)
+{
+    struct arena arena;
+    Google__Rpc__Status *message;
+    struct rpc_bytes *bytes = NULL;
+
+    if (st->field[0] == '\0' && st->reason[0] == '\0')
+        return NULL;
+    arena_init(&arena, DETAILS_LIMIT_BYTES);
+    message = rpc_status_to_message(st, call->pairs, call->pair_count, &arena);
+    if (message != NULL)
+        bytes = rpc_bytes_pack(&message->base);
+    arena_deinit(&arena);
+    return bytes;
+}
+
+static void set_message(struct rpc_call *call, const struct status *st)
+{
+    char text[STATUS_MESSAGE_SIZE];
+
+    memcpy(text, st->message, sizeof text);
+    rpc_make_utf8(text);
+    call->message = grpc_slice_from_copied_string(text);
+}
+
+/* Takes @details (may be NULL). */
+static void set_trailer(struct rpc_call *call, struct rpc_bytes *details)
+{
+    struct arena arena;
+    struct status ignored = { 0 };
+    const uint8_t *data;
+    size_t size;
+
+    if (details == NULL)
+        return;
+    arena_init(&arena, DETAILS_LIMIT_BYTES);
+    if (rpc_bytes_view(details, &arena, &data, &size, &ignored) == STATUS_OK) {
+        call->trailer.key = grpc_slice_from_static_string("grpc-status-details-bin");
+        call->trailer.value = grpc_slice_from_copied_buffer((const char *)data, size);
+        call->has_trailer = true;
+    }
+    arena_deinit(&arena);
+    rpc_bytes_free(details);
+}
+
+/* Takes @reply and @details; both may be NULL. The caller's reference to @call ends here. */
+static void end(struct rpc_call *call, struct rpc_bytes *reply, const struct status *st,
+                struct rpc_bytes *details)
+{
+    report(call, st);
+    pthread_mutex_lock(&call->lock);
+    assert(!call->finished);
+    call->finished = true;
+    call->on_cancel = NULL;
+    call->on_message = NULL;
+    call->reply = reply;
+    call->code = (grpc_status_code)st->code;
+    if (st->code != STATUS_OK)
+        set_message(call, st);
+    set_trailer(call, details);
+    call_pump(call);
+    pthread_mutex_unlock(&call->lock);
+    atomic_fetch_sub(&call->server->running, 1);
+    call_unref(call);
+}
+
+static bool wants_reply(const struct rpc_call *call, const struct status *st)
+{
+    return st->code == STATUS_OK && call->method->method.kind == RPC_UNARY;
+}
+
+void rpc_finish(struct rpc_call *call, const ProtobufCMessage *reply, const struct status *st)
+{
+    if (st->code != STATUS_OK) {
+        end(call, NULL, st, pack_details(call, st));
+        return;
+    }
+    assert((reply != NULL) == wants_reply(call, st));
+    assert(reply == NULL || call->method->method.raw || reply->descriptor == call->method->output);
+    end(call, reply == NULL ? NULL : rpc_bytes_pack(reply), st, NULL);
+}
+
+void rpc_finish_bytes(struct rpc_call *call, struct rpc_bytes *reply, const struct status *st)
+{
+    if (st->code != STATUS_OK) {
+        rpc_bytes_free(reply);
+        rpc_finish(call, NULL, st);
+        return;
+    }
+    assert((reply != NULL) == wants_reply(call, st));
+    end(call, reply, st, NULL);
+}
+
+void rpc_finish_forward(struct rpc_call *call, struct rpc_result *result)
+{
+    struct rpc_result mine = rpc_result_move(result);
+
+    if (mine.status.code != STATUS_OK && mine.details != NULL) {
+        end(call, NULL, &mine.status, mine.details);
+        mine.details = NULL;
+    } else {
+        rpc_finish_bytes(call, mine.bytes, &mine.status);
+        mine.bytes = NULL;
+    }
+    rpc_result_deinit(&mine);
+}
+
+void rpc_add_error_metadata(struct rpc_call *call, const char *key, const char *value)
+{
+    struct rpc_metadata_pair pair = {
+        .key = arena_strndup(&call->arena, key, strlen(key)),
+        .value = arena_strndup(&call->arena, value, strlen(value)),
+    };
+
+    if (call->pair_count < ERROR_PAIRS_MAX && pair.key != NULL && pair.value != NULL)
+        call->pairs[call->pair_count++] = pair;
+}
