@@ -93,6 +93,19 @@ static void set_attribute(Sutra__V1__ConceptInput *item, const char *given, stru
         item_add_attribute(item, key, equals + 1, arena, st);
 }
 
+/* Without the line feed that ends every text file: "echo TEXT | sutra learn -" learns TEXT. */
+static void read_standard_input(Sutra__V1__ConceptInput *item, struct arena *arena,
+                                struct status *st)
+{
+    size_t length;
+
+    if (text_file_read("-", MAX_TEXT_BYTES, arena, &item->content, st) != STATUS_OK)
+        return;
+    length = strlen(item->content);
+    if (length > 0 && item->content[length - 1] == '\n')
+        item->content[length - 1] = '\0';
+}
+
 static enum status_code fill(Sutra__V1__ConceptInput *item, const struct learn_values *v,
                              const char *text, struct arena *arena, struct status *st)
 {
@@ -107,8 +120,8 @@ static enum status_code fill(Sutra__V1__ConceptInput *item, const struct learn_v
     set_number(item, "confidence", &v->confidence, arena, st);
     for (size_t i = 0; i < v->attributes.count; i++)
         set_attribute(item, v->attributes.values[i], arena, st);
-    if (strcmp(text, "-") == 0)
-        text_file_read(text, MAX_TEXT_BYTES, arena, &item->content, st);
+    if (st->code == STATUS_OK && strcmp(text, "-") == 0)
+        read_standard_input(item, arena, st);
     return st->code;
 }
 
