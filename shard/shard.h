@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 #include "shard/index.h"
+#include "src/base/pool.h"
 #include "src/base/status.h"
 #include "src/cluster/cluster.h"
 #include "src/ids/topology.h"
-#include "src/rpc/pool.h"
 #include "src/rpc/server.h"
 #include "src/store/store.h"
 

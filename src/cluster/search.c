@@ -68,6 +68,12 @@ static void finish(struct search *search, const struct status *st)
 
 /* ---- Answers ---- */
 
+/* Quantised vectors of equal direction can come out a little above 1. */
+static float clamp_cosine(float score)
+{
+    return score > 1 ? 1 : score < -1 ? -1 : score;
+}
+
 static Sutra__V1__Hit *make_hit(const struct search *search, const struct candidate *candidate,
                                 size_t place, struct arena *arena, struct status *st)
 {
@@ -80,8 +86,8 @@ static Sutra__V1__Hit *make_hit(const struct search *search, const struct candid
         return NULL;
     sutra__v1__hit__init(hit);
     hit->id = arena_strndup(arena, (const char *)candidate->order.id, candidate->order.id_length);
-    hit->score = candidate->refined;
-    hit->approximate_score = candidate->approximate;
+    hit->score = clamp_cosine(candidate->refined);
+    hit->approximate_score = clamp_cosine(candidate->approximate);
     if (hit->id == NULL)
         return NULL;
     if (!search->include_concepts || search->fetch.concepts[place].data == NULL)

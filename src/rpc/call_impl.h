@@ -13,10 +13,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "src/base/pool.h"
 #include "src/rpc/call.h"
 #include "src/rpc/client.h"
 #include "src/rpc/loop_impl.h"
-#include "src/rpc/pool.h"
 #include "src/rpc/send_queue.h"
 #include "src/rpc/server_impl.h"
 

@@ -78,9 +78,16 @@ static size_t count_services(const struct rpc_server *server)
     return count;
 }
 
+/* A service without a public description (one between the processes of a cluster) is not shown. */
+static bool is_public(const struct rpc_server *server, const char *service)
+{
+    return descriptors_file_by_symbol(server->descriptors, service) >= 0;
+}
+
 static void answer_services(struct answer *answer)
 {
     size_t count = count_services(answer->server);
+    size_t shown = 0;
     Grpc__Reflection__V1__ServiceResponse *service =
         arena_calloc(answer->arena, count, sizeof *service);
     Grpc__Reflection__V1__ServiceResponse **list = arena_calloc(answer->arena, count, sizeof *list);
@@ -90,12 +97,16 @@ static void answer_services(struct answer *answer)
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        grpc__reflection__v1__service_response__init(&service[i]);
-        service[i].name = (char *)(uintptr_t)rpc_server_service_name(answer->server, i);
-        list[i] = &service[i];
+        const char *name = rpc_server_service_name(answer->server, i);
+        if (!is_public(answer->server, name))
+            continue;
+        grpc__reflection__v1__service_response__init(&service[shown]);
+        service[shown].name = (char *)(uintptr_t)name;
+        list[shown] = &service[shown];
+        shown++;
     }
     answer->services.service = list;
-    answer->services.n_service = count;
+    answer->services.n_service = shown;
     answer->response.list_services_response = &answer->services;
     answer->response.message_response_case =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;

@@ -5,7 +5,8 @@
  * grpc.reflection.v1 and v1alpha: a server describes itself to grpcurl and its like.
  *
  * The descriptors are those embedded in the program at build time. list_services names what was
- * actually added to the server, before or after.
+ * actually added to the server, before or after, as far as the embedded descriptors know it: the
+ * service between the processes of a cluster stays out of sight.
  */
 
 #include "src/rpc/server.h"

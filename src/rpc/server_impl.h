@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "src/base/pool.h"
 #include "src/rpc/descriptors.h"
 #include "src/rpc/loop_impl.h"
-#include "src/rpc/pool.h"
 #include "src/rpc/server.h"
 
 /* One method as it was registered; lives as long as the server, at one address. */

@@ -1,4 +1,4 @@
-#include "src/rpc/pool.h"
+#include "src/base/pool.h"
 
 #include <pthread.h>
 #include <signal.h>

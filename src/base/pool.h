@@ -1,8 +1,8 @@
-#ifndef SUTRA_RPC_POOL_H
-#define SUTRA_RPC_POOL_H
+#ifndef SUTRA_BASE_POOL_H
+#define SUTRA_BASE_POOL_H
 
 /**
- * Threads for handlers that block, and the queue before them.
+ * Threads for work that blocks, and the queue before them.
  *
  * Jobs live inside the structs they work on, so that queueing never allocates; a job is free for
  * another use when it has begun to run.
