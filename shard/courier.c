@@ -3,11 +3,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "shard/convert.h"
 #include "shard/shard.h"
 #include "shard/waiting.h"
+#include "src/base/clock.h"
 #include "src/cluster/scatter.h"
 #include "src/log/log.h"
 #include "src/serve/limits.h"
@@ -161,20 +161,6 @@ static enum status_code deliver_all(struct courier *courier, struct status *st)
 
 /* ---- The thread ---- */
 
-static struct timespec in_ms(int64_t ms)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += ms % 1000 * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 /* Waits for work, or for the end of a pause; false when it is time to stop. */
 static bool wait_for_work(struct courier *courier)
 {
@@ -182,7 +168,7 @@ static bool wait_for_work(struct courier *courier)
 
     pthread_mutex_lock(&courier->lock);
     if (courier->pause_ms > 0) {
-        struct timespec until = in_ms(courier->pause_ms);
+        struct timespec until = clock_after_ms(courier->pause_ms);
         while (!courier->stopping &&
                pthread_cond_timedwait(&courier->woken, &courier->lock, &until) != ETIMEDOUT)
             continue;

@@ -4,7 +4,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "src/base/clock.h"
 
 struct ticker {
     int64_t period_ms;
@@ -16,23 +17,9 @@ struct ticker {
     bool stopping;
 };
 
-static struct timespec after_ms(int64_t ms)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += ms % 1000 * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 static bool wait_a_period(struct ticker *ticker)
 {
-    struct timespec until = after_ms(ticker->period_ms);
+    struct timespec until = clock_after_ms(ticker->period_ms);
     bool go_on;
 
     pthread_mutex_lock(&ticker->lock);
