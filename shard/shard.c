@@ -156,7 +156,7 @@ static uint64_t file_bytes(const char *folder, const char *name)
     struct stat info;
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    return stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
+    return stat(path, &info) == 0 ? (uint64_t)info.st_blocks * 512 : 0;
 }
 
 enum status_code op_stats(struct op *op, struct status *st)

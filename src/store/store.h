@@ -362,7 +362,7 @@ struct store_stats {
     uint64_t associations_out; /* records, not ends */
     uint64_t associations_in;
     uint64_t outbox_pending;
-    uint64_t disk_bytes; /* every file of the folder */
+    uint64_t disk_bytes; /* blocks of every file of the folder */
 };
 
 /** Exact counts of what is committed. Reads the folder's directory, no records. */

@@ -5,14 +5,16 @@
 
 #include "src/store/store_internal.h"
 
-/* A file may go between the listing and the question for its size. */
+enum { BLOCK_BYTES = 512 }; /* of st_blocks, whatever the file system's are */
+
+/* What a file takes, also beyond its end. It may go between the listing and this question. */
 static uint64_t file_bytes(int directory, const char *name)
 {
     struct stat info;
 
     if (fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode))
         return 0;
-    return (uint64_t)info.st_size;
+    return (uint64_t)info.st_blocks * BLOCK_BYTES;
 }
 
 static enum status_code folder_bytes(const char *path, uint64_t *ret, struct status *st)
