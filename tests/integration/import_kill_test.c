@@ -14,7 +14,7 @@
 
 enum { ITEMS = 4000, KILLS = 10, SHARDS = 2, SEED = 11, EXIT_UNAVAILABLE = 4, PAGE = 1000 };
 
-static const int64_t PATIENCE_US = 120 * 1000000LL;
+static const int64_t PATIENCE_US = 30 * 1000000LL;
 
 static struct test_fixture f;
 static struct test_process importer;
