@@ -48,8 +48,10 @@ Test(cli_wordnet, a_synset_is_a_concept)
     Sutra__V1__ConceptInput *item = synset("00001740" WITHOUT);
 
     cr_assert_str_eq(item->id, "wn30:r00001740");
-    cr_assert_str_eq(item->content,
-                     "a cappella: without musical accompaniment; \"they performed\"");
+    cr_assert_str_eq(item->content, "a cappella — without musical accompaniment");
+    cr_assert_eq(item->n_attributes, 1);
+    cr_assert_str_eq(item->attributes[0]->key, "examples");
+    cr_assert_str_eq(item->attributes[0]->value, "\"they performed\"");
     cr_assert_str_eq(item->category, "adv.all");
     cr_assert_str_eq(item->source, "wordnet-3.0");
     cr_assert_eq(item->n_associations, 0);
@@ -63,7 +65,7 @@ Test(cli_wordnet, words_are_counted_in_hexadecimal_and_lose_their_markers)
         "00000001 00 s 0b a 0 b(p) 0 c_d(ip) 0 (e) 0 f 0 g 0 h 0 i 0 j 0 k 0 l(a) 0 000 | x");
 
     cr_assert_str_eq(item->id, "wn30:a00000001");
-    cr_assert_str_eq(item->content, "a, b, c d, (e), f, g, h, i, j, k, l: x");
+    cr_assert_str_eq(item->content, "a, b, c d, (e), f, g, h, i, j, k, l — x");
 }
 
 Test(cli_wordnet, pointers_become_typed_associations)
@@ -85,7 +87,8 @@ Test(cli_wordnet, pointers_become_typed_associations)
     cr_assert_str_eq(item->associations[3]->label, "antonym 01>02");
     cr_assert_eq(item->associations[3]->type,
                  SUTRA__V1__ASSOCIATION_TYPE__ASSOCIATION_TYPE_SEMANTIC);
-    cr_assert_str_eq(item->content, "a: x");
+    cr_assert_str_eq(item->content, "a — x");
+    cr_assert_eq(item->n_attributes, 0);
 }
 
 Test(cli_wordnet, a_repeated_pointer_stays_distinct)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/apps/cli/sources/item_fields.h"
 #include "src/apps/cli/sources/line_reader.h"
 #include "src/apps/cli/sources/source_type.h"
 #include "src/base/buf.h"
@@ -324,19 +325,45 @@ static bool skip_frames(struct synset *s)
     return true;
 }
 
+/* Where the examples of a gloss begin: 'a definition; "an example"; "another"'. Its end without
+ * any. */
+static const char *find_examples(const char *gloss, const char *end)
+{
+    for (const char *at = gloss; end - at >= 3; at++)
+        if (memcmp(at, "; \"", 3) == 0)
+            return at;
+    return end;
+}
+
+static bool add_examples(struct synset *s, const char *examples)
+{
+    char *text;
+
+    if (examples == s->end)
+        return true;
+    examples += 2; /* "; " */
+    text = arena_strndup(s->arena, examples, (size_t)(s->end - examples));
+    if (text == NULL)
+        return out_of_memory(s);
+    return item_add_attribute(s->item, "examples", text, s->arena, s->st) == STATUS_OK;
+}
+
 static bool parse_gloss(struct synset *s, struct buf *content)
 {
+    static const char dash[] = " \u2014 ";
     struct token bar;
+    const char *examples;
 
     if (!take(s, &bar) || bar.length != 1 || bar.at[0] != '|')
         return refuse(s, "no gloss behind '|'");
     while (s->end > s->next && s->end[-1] == ' ')
         s->end--;
-    if (s->end > s->next) {
-        buf_append(content, ": ", 2);
-        buf_append(content, s->next, (size_t)(s->end - s->next));
+    examples = find_examples(s->next, s->end);
+    if (examples > s->next) {
+        buf_append(content, dash, sizeof dash - 1);
+        buf_append(content, s->next, (size_t)(examples - s->next));
     }
-    return true;
+    return add_examples(s, examples);
 }
 
 static bool parse_line(struct synset *s)

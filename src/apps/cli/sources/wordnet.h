@@ -6,7 +6,9 @@
  * synset becomes a concept, each of its pointers an association.
  *
  *   id        "wn30:" part of speech, offset: "wn30:n04401088"; satellite adjectives count as "a"
- *   content   "lemma, lemma: gloss"
+ *   content   "lemma, lemma — definition"; the examples of a gloss, which lead away from its
+ * meaning
+ *             ("a big fish was swimming in the tank"), are the attribute "examples"
  *   category  the lexicographer's file: "noun.artifact"
  *   label     what the pointer is called: "hypernym"; a pointer between words names them by their
  *             numbers, "antonym 01>02"; what the file says twice is "… #2" the second time, so that
