@@ -211,7 +211,7 @@ static void search_checks(void)
     expect_search_refused(1001, 0, &query, "k", "k is 1001, it takes 1 to 1000");
     expect_search_refused(1, 10001, &query, "rerank", "the limit is 10000");
     expect_search_refused(1, 0, NULL, "query", "query");
-    expect_search_refused(1, 0, &nothing, "query", "must be given");
+    expect_search_refused(1, 0, &nothing, "query.by", "must be given");
     ((float *)query.embedding->f32le.data)[0] = NAN;
     expect_search_refused(1, 0, &query, "query.embedding", "embedding[0]");
     query.embedding->f32le.len = 4;
