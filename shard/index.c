@@ -93,15 +93,23 @@ static const uint8_t *code_for(const struct codebook *codebook, const struct sto
     return made;
 }
 
+static enum status_code check_row(const struct concept_id *id, const struct store_vector *vector,
+                                  struct status *st)
+{
+    if (refine_row_valid(vector->refinement, vector->refinement_size, LIMIT_DIMENSION))
+        return STATUS_OK;
+    return status_set(st, STATUS_DATA_LOSS, "the vector of '%.*s' is damaged", (int)id->length,
+                      id->data);
+}
+
 static enum status_code put(struct segment *segment, const struct concept_id *id,
                             const struct store_vector *vector, struct status *st)
 {
     uint8_t made[CODEBOOK_CODE_BYTES];
     struct codebook *codebook = segment_codebook(segment);
 
-    if (!refine_row_valid(vector->refinement, vector->refinement_size, LIMIT_DIMENSION))
-        return status_set(st, STATUS_DATA_LOSS, "the vector of '%.*s' is damaged", (int)id->length,
-                          id->data);
+    if (check_row(id, vector, st) != STATUS_OK)
+        return st->code;
     if (codebook == NULL)
         return segment_put(segment, id->data, id->length, vector->refinement, NULL, st);
     return segment_put(segment, id->data, id->length, NULL, code_for(codebook, vector, made), st);
@@ -243,6 +251,8 @@ static bool reencode_one(void *context, const struct concept_id *id,
     const char *id_copy = arena_copy(&r->arena, id->data, id->length);
     const void *row_copy = arena_copy(&r->arena, vector->refinement, vector->refinement_size);
 
+    if (check_row(id, vector, &r->st) != STATUS_OK)
+        return false;
     if (id_copy == NULL || row_copy == NULL)
         return status_set(&r->st, STATUS_RESOURCE_EXHAUSTED, "out of memory") == STATUS_OK;
     item->id = *id;

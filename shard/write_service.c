@@ -59,12 +59,30 @@ static enum status_code take_row(struct write *w, size_t i, struct status *st)
     return STATUS_OK;
 }
 
+static uint8_t *refinement_at(const struct write *w, size_t j)
+{
+    return w->refinements + j * refine_row_bytes(LIMIT_DIMENSION);
+}
+
+/* A code is made of the refinement row, not of the vector that was sent: so it does not depend on
+ * whether the vector or the codebook was there first. */
+static void refine_rows(struct write *w)
+{
+    for (size_t j = 0; j < w->vector_count; j++) {
+        float *row = w->rows + j * LIMIT_DIMENSION;
+        refine_encode(row, LIMIT_DIMENSION, refinement_at(w, j));
+        refine_decode(refinement_at(w, j), LIMIT_DIMENSION, row);
+        vector_normalise(row, LIMIT_DIMENSION);
+    }
+}
+
 /* Encodes all rows at once. */
 static void encode_rows(struct op *op, struct write *w)
 {
     struct codebook *codebook = index_codebook(op->shard->index);
     uint64_t version = 0;
 
+    refine_rows(w);
     if (codebook != NULL) {
         version = codebook_info(codebook)->version;
         codebook_encode(codebook, w->rows, w->vector_count, w->codes);
@@ -72,10 +90,8 @@ static void encode_rows(struct op *op, struct write *w)
     }
     for (size_t j = 0; j < w->vector_count; j++) {
         size_t i = w->with_vector[j];
-        uint8_t *refinement = w->refinements + j * refine_row_bytes(LIMIT_DIMENSION);
-        refine_encode(w->rows + j * LIMIT_DIMENSION, LIMIT_DIMENSION, refinement);
         w->vectors[i] = (struct store_vector){
-            .refinement = refinement,
+            .refinement = refinement_at(w, j),
             .refinement_size = refine_row_bytes(LIMIT_DIMENSION),
             .code = version == 0 ? NULL : w->codes + j * CODEBOOK_CODE_BYTES,
             .codebook_version = version,
