@@ -49,7 +49,7 @@ bool wire_next(struct wire_reader *reader, struct wire_field *ret)
     struct wire_field field = { 0 };
     uint64_t tag;
 
-    if (!wire_varint(&ahead.at, ahead.end, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX)
+    if (!wire_varint(&ahead.at, ahead.end, &tag) || tag >> 3 == 0 || tag > UINT32_MAX)
         return false;
     field.number_in_message = (uint32_t)(tag >> 3);
     field.wire_type = tag & 7;

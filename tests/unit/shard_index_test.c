@@ -1,0 +1,647 @@
+#include "shard/index.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/log/log.h"
+#include "src/serve/limits.h"
+#include "src/vector/refine.h"
+#include "tests/property/vector_data.h"
+#include "tests/support/store_fixture.h"
+
+enum { D = LIMIT_DIMENSION, ROW_BYTES = REFINE_SCALE_BYTES + D, N = 600, K = 20, MORE = 400 };
+
+static const uint64_t SEED = 0x5EED;
+
+/* An index over a store, as a shard has them. */
+struct fixture {
+    char folder[64];
+    char store_path[96];
+    char segment_path[96];
+    struct store *store;
+    struct index *index;
+    struct arena arena;
+    float *units; /* [N + MORE][D] */
+};
+
+static void open_all(struct fixture *f)
+{
+    struct status st = { 0 };
+    struct store_options options = { .path = f->store_path, .on_vector = index_on_vector };
+
+    cr_assert_eq(index_new(f->segment_path, &f->index, &st), STATUS_OK, "%s", st.message);
+    options.context = f->index;
+    cr_assert_eq(store_open(&options, &f->store, &st), STATUS_OK, "%s", st.message);
+    cr_assert_eq(index_open(f->index, f->store, &st), STATUS_OK, "%s", st.message);
+}
+
+static void close_all(struct fixture *f)
+{
+    store_close(f->store);
+    index_free(f->index);
+}
+
+static void save(struct fixture *f)
+{
+    struct status st = { 0 };
+
+    cr_assert_eq(index_save(f->index, &st), STATUS_OK, "%s", st.message);
+}
+
+static void set_up(struct fixture *f)
+{
+    struct vector_random random = { SEED };
+
+    *f = (struct fixture){ 0 };
+    temp_folder_make(f->folder);
+    snprintf(f->store_path, sizeof f->store_path, "%s/store", f->folder);
+    snprintf(f->segment_path, sizeof f->segment_path, "%s/segment", f->folder);
+    arena_init(&f->arena, SIZE_MAX);
+    f->units = vector_random_units(&random, N + MORE, D, 30);
+    open_all(f);
+}
+
+static void tear_down(struct fixture *f)
+{
+    store_fixture_verify(f->store);
+    close_all(f);
+    free(f->units);
+    arena_deinit(&f->arena);
+    temp_folder_remove(f->store_path);
+    temp_folder_remove(f->folder);
+}
+
+/* ---- Writing ---- */
+
+/* The code of a row, from whichever side of an install. */
+static void encode(const struct codebook *codebook, const void *row, uint8_t *ret_code)
+{
+    float unit[D];
+
+    refine_decode(row, D, unit);
+    vector_normalise(unit, D);
+    codebook_encode(codebook, unit, 1, ret_code);
+}
+
+/* Concept "c<@number>" with the vector @unit, encoded with the codebook in force, as a shard does.
+ */
+static void write_vector(struct fixture *f, size_t number, const float *unit)
+{
+    uint8_t row[ROW_BYTES];
+    uint8_t code[CODEBOOK_CODE_BYTES];
+    struct codebook *codebook = index_codebook(f->index);
+    struct store_vector vector = { .refinement = row, .refinement_size = sizeof row };
+    struct store_write_result result;
+    struct status st = { 0 };
+    char id[16];
+
+    snprintf(id, sizeof id, "c%zu", number);
+    struct store_write write = item(id, "text");
+    write.vector = &vector;
+    refine_encode(unit, D, row);
+    if (codebook != NULL) {
+        encode(codebook, row, code);
+        vector.code = code;
+        vector.codebook_version = codebook_info(codebook)->version;
+    }
+    store_write(f->store, &write, 1, false, &result, &st);
+    codebook_unref(codebook);
+    cr_assert(st.code == STATUS_OK && result.status.code == STATUS_OK, "%s%s", st.message,
+              result.status.message);
+}
+
+static void write_range(struct fixture *f, size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++)
+        write_vector(f, i, f->units + i * D);
+}
+
+static void delete_one(struct fixture *f, size_t number)
+{
+    struct status st = { 0 };
+    bool existed = false;
+    char text[16];
+
+    snprintf(text, sizeof text, "c%zu", number);
+    struct concept_id id = id_of(text);
+    store_delete(f->store, &id, (struct store_condition){ 0 }, false, &existed, &st);
+    cr_assert(st.code == STATUS_OK && existed, "%s", st.message);
+}
+
+/* A trained codebook's bytes; the caller owns them. */
+static struct buf codebook_bytes(uint64_t version)
+{
+    struct codebook *codebook = vector_random_codebook(version, D, version);
+    struct buf bytes = { 0 };
+
+    codebook_serialize(codebook, &bytes);
+    codebook_unref(codebook);
+    cr_assert_not(bytes.failed);
+    return bytes;
+}
+
+static enum status_code install(struct fixture *f, const struct buf *bytes, uint64_t expected,
+                                struct status *st)
+{
+    *st = (struct status){ 0 };
+    return index_install(f->index, bytes->data, bytes->size, expected, st);
+}
+
+static void install_version(struct fixture *f, uint64_t version, uint64_t expected)
+{
+    struct buf bytes = codebook_bytes(version);
+    struct status st;
+
+    cr_assert_eq(install(f, &bytes, expected, &st), STATUS_OK, "%s", st.message);
+    buf_deinit(&bytes);
+}
+
+/* ---- Looking ---- */
+
+static struct segment_hits search(struct fixture *f, const float *query, size_t r)
+{
+    struct segment *segment = index_segment(f->index);
+    struct segment_hits hits = { 0 };
+    struct status st = { 0 };
+
+    segment_search(segment, query, 1, r, NULL, NULL, &f->arena, &hits, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    segment_unref(segment);
+    return hits;
+}
+
+static size_t count(struct fixture *f)
+{
+    struct segment *segment = index_segment(f->index);
+    size_t n = segment_count(segment);
+
+    segment_unref(segment);
+    return n;
+}
+
+static bool contains(struct fixture *f, size_t number)
+{
+    struct segment *segment = index_segment(f->index);
+    char id[16];
+    bool found;
+
+    snprintf(id, sizeof id, "c%zu", number);
+    found = segment_contains(segment, id, strlen(id));
+    segment_unref(segment);
+    return found;
+}
+
+static void expect_same_hits(struct segment_hits a, struct segment_hits b)
+{
+    cr_assert_eq(a.count, b.count);
+    for (size_t i = 0; i < a.count; i++) {
+        cr_assert_eq(a.hits[i].approximate, b.hits[i].approximate, "place %zu", i);
+        cr_assert_eq(a.hits[i].id_length, b.hits[i].id_length, "place %zu", i);
+        cr_assert_eq(memcmp(a.hits[i].id, b.hits[i].id, a.hits[i].id_length), 0, "place %zu", i);
+    }
+}
+
+/* Every vector of the store has the code of @version, made from its row as it is now, and stands
+ * in the segment with the score that this code has. */
+struct comparison {
+    struct fixture *f;
+    struct codebook *codebook;
+    struct codebook_query query;
+    struct segment_hits hits; /* of all */
+    size_t count;
+};
+
+static const struct segment_hit *find_hit(const struct segment_hits *hits,
+                                          const struct concept_id *id)
+{
+    for (size_t i = 0; i < hits->count; i++)
+        if (hits->hits[i].id_length == id->length &&
+            memcmp(hits->hits[i].id, id->data, id->length) == 0)
+            return &hits->hits[i];
+    return NULL;
+}
+
+static bool compare_one(void *context, const struct concept_id *id,
+                        const struct store_vector *vector)
+{
+    struct comparison *c = context;
+    const struct segment_hit *hit = find_hit(&c->hits, id);
+    uint8_t code[CODEBOOK_CODE_BYTES];
+
+    encode(c->codebook, vector->refinement, code);
+    cr_assert_not_null(hit, "%.*s is not found", (int)id->length, id->data);
+    cr_assert_eq(hit->approximate, codebook_query_score(&c->query, code), "%.*s", (int)id->length,
+                 id->data);
+    c->count++;
+    return true;
+}
+
+/* The segment is what the store and the codebook in force say, for every vector. */
+static void expect_encoded(struct fixture *f)
+{
+    struct comparison c = { .f = f, .codebook = index_codebook(f->index) };
+    struct status st = { 0 };
+
+    cr_assert_not_null(c.codebook);
+    codebook_query_init(&c.query, c.codebook, f->units);
+    c.hits = search(f, f->units, 10 * (N + MORE));
+    cr_assert_eq(store_scan_vectors(f->store, compare_one, &c, &st), STATUS_OK, "%s", st.message);
+    cr_expect_eq(c.count, c.hits.count);
+    cr_expect_eq(index_stats(f->index).vectors_encoded, c.count);
+    codebook_unref(c.codebook);
+}
+
+static bool has_version(void *context, const struct concept_id *id,
+                        const struct store_vector *vector)
+{
+    cr_assert_eq(vector->codebook_version, *(uint64_t *)context, "%.*s", (int)id->length, id->data);
+    return true;
+}
+
+static void expect_stored_version(struct fixture *f, uint64_t version)
+{
+    struct status st = { 0 };
+
+    cr_assert_eq(store_scan_vectors(f->store, has_version, &version, &st), STATUS_OK, "%s",
+                 st.message);
+}
+
+/* ---- Without a codebook ---- */
+
+static size_t number_of(const struct segment_hit *hit)
+{
+    char id[16] = "";
+
+    memcpy(id, hit->id, hit->id_length);
+    return strtoul(id + 1, NULL, 10);
+}
+
+Test(index, writes_are_followed)
+{
+    struct fixture f;
+
+    set_up(&f);
+    cr_expect_eq(count(&f), 0);
+    write_range(&f, 0, 10);
+    cr_expect_eq(count(&f), 10);
+    cr_expect(contains(&f, 3));
+    delete_one(&f, 3);
+    cr_expect_eq(count(&f), 9);
+    cr_expect_not(contains(&f, 3));
+    cr_expect_null(index_codebook(f.index));
+    cr_expect_eq(index_stats(f.index).codebook.version, 0);
+    cr_expect_eq(index_stats(f.index).vectors_encoded, 0);
+    tear_down(&f);
+}
+
+Test(index, search_is_exact_over_the_rows_before_there_is_a_codebook)
+{
+    struct refine_query query;
+    struct fixture f;
+
+    set_up(&f);
+    write_range(&f, 0, 50);
+    write_vector(&f, 7, f.units + 60 * D); /* replaced */
+    refine_query_init(&query, f.units + 60 * D, D);
+    struct segment_hits hits = search(&f, f.units + 60 * D, 50);
+    cr_assert_eq(hits.count, 50);
+    cr_expect_eq(memcmp(hits.hits[0].id, "c7", 2), 0);
+    for (size_t i = 0; i < hits.count; i++) {
+        uint8_t row[ROW_BYTES];
+        size_t number = number_of(&hits.hits[i]);
+        refine_encode(f.units + (number == 7 ? 60 : number) * D, D, row);
+        cr_expect_eq(hits.hits[i].approximate, refine_score(&query, row), "c%zu", number);
+    }
+    tear_down(&f);
+}
+
+/* ---- Installing a codebook ---- */
+
+Test(index, a_codebook_reencodes_every_vector)
+{
+    struct fixture f;
+
+    set_up(&f);
+    write_range(&f, 0, N);
+    install_version(&f, 1, 0);
+    cr_expect_eq(count(&f), N);
+    cr_expect_eq(index_stats(f.index).codebook.version, 1);
+    expect_stored_version(&f, 1);
+    expect_encoded(&f);
+    tear_down(&f);
+}
+
+/* Rows of the store, best first: what `exact` answers with, and reranking of all must too. */
+Test(index, candidates_of_everything_hold_the_exact_answer)
+{
+    struct fixture f;
+
+    set_up(&f);
+    write_range(&f, 0, N);
+    struct segment_hits exact = search(&f, f.units + N * D, K);
+    install_version(&f, 1, 0);
+    struct segment_hits all = search(&f, f.units + N * D, N);
+    cr_assert_eq(exact.count, K);
+    cr_assert_eq(all.count, N);
+    for (size_t i = 0; i < exact.count; i++) {
+        struct concept_id id = { (const char *)exact.hits[i].id, exact.hits[i].id_length, 0, 0 };
+        cr_expect_not_null(find_hit(&all, &id));
+    }
+    tear_down(&f);
+}
+
+Test(index, writes_after_an_install_are_followed_with_codes)
+{
+    struct fixture f;
+
+    set_up(&f);
+    write_range(&f, 0, 20);
+    install_version(&f, 1, 0);
+    write_range(&f, 20, 40);
+    write_vector(&f, 5, f.units + 50 * D);
+    delete_one(&f, 6);
+    cr_expect_eq(count(&f), 39);
+    expect_stored_version(&f, 1);
+    expect_encoded(&f);
+    tear_down(&f);
+}
+
+Test(index, an_install_expects_the_version_in_force)
+{
+    struct fixture f;
+    struct status st;
+    struct buf second = codebook_bytes(2);
+    struct buf third = codebook_bytes(3);
+
+    set_up(&f);
+    write_range(&f, 0, 20);
+    cr_expect_eq(install(&f, &second, 1, &st), STATUS_ABORTED);
+    cr_expect_str_eq(st.message, "codebook version 0 is in force, not 1");
+    cr_expect_null(index_codebook(f.index), "nothing happened");
+    cr_expect_eq(install(&f, &second, 0, &st), STATUS_OK, "%s", st.message);
+    cr_expect_eq(install(&f, &second, 0, &st), STATUS_OK, "again: %s", st.message);
+    cr_expect_eq(install(&f, &third, 0, &st), STATUS_ABORTED);
+    cr_expect_str_eq(st.message, "codebook version 2 is in force, not 0");
+    cr_expect_eq(index_stats(f.index).codebook.version, 2);
+    cr_expect_eq(install(&f, &third, 2, &st), STATUS_OK, "%s", st.message);
+    cr_expect_eq(index_stats(f.index).codebook.version, 3);
+    expect_stored_version(&f, 3);
+    expect_encoded(&f);
+    tear_down(&f);
+    buf_deinit(&second);
+    buf_deinit(&third);
+}
+
+Test(index, a_codebook_that_is_none_is_refused)
+{
+    struct codebook *small = vector_random_codebook(1, 48, 1);
+    struct buf bytes = codebook_bytes(1);
+    struct buf other = { 0 };
+    struct fixture f;
+    struct status st;
+
+    set_up(&f);
+    codebook_serialize(small, &other);
+    cr_expect_eq(install(&f, &other, 0, &st), STATUS_INVALID_ARGUMENT, "%s", st.message);
+    cr_expect_str_eq(st.message, "the codebook has 48 dimensions, not 384");
+    bytes.data[1000] ^= 1;
+    cr_expect_eq(install(&f, &bytes, 0, &st), STATUS_DATA_LOSS, "%s", st.message);
+    cr_expect_null(index_codebook(f.index));
+    tear_down(&f);
+    buf_deinit(&bytes);
+    buf_deinit(&other);
+    codebook_unref(small);
+}
+
+Test(index, a_vector_that_is_none_stops_an_install)
+{
+    static const uint8_t row[10] = { 0 };
+    struct store_vector vector = { .refinement = row, .refinement_size = sizeof row };
+    struct store_write write = item("damaged", "text");
+    struct buf bytes = codebook_bytes(1);
+    struct store_write_result result;
+    struct fixture f;
+    struct status st = { 0 };
+
+    set_up(&f);
+    write_range(&f, 0, 20);
+    write.vector = &vector;
+    cr_assert_eq(store_write(f.store, &write, 1, false, &result, &st), STATUS_OK);
+    cr_expect_eq(install(&f, &bytes, 0, &st), STATUS_DATA_LOSS);
+    cr_expect_str_eq(st.message, "the vector of 'damaged' is damaged");
+    cr_expect_eq(index_stats(f.index).codebook.version, 0, "what was searched still is");
+    cr_expect_eq(count(&f), 20);
+    tear_down(&f);
+    buf_deinit(&bytes);
+}
+
+/* ---- Writes while a codebook is being installed ---- */
+
+struct racer {
+    struct fixture *f;
+    atomic_size_t written; /* [N, this) are written */
+    atomic_bool stop;
+};
+
+/* New concepts, replaced ones and deleted ones, each number once. */
+static void *write_on(void *arg)
+{
+    struct racer *racer = arg;
+    struct fixture *f = racer->f;
+
+    for (size_t i = N; i < N + MORE && !atomic_load(&racer->stop); i++) {
+        write_vector(f, i, f->units + i * D);
+        write_vector(f, i - N, f->units + i * D);
+        if (i % 4 == 0)
+            delete_one(f, i);
+        atomic_store(&racer->written, i + 1);
+    }
+    return NULL;
+}
+
+static size_t alive(size_t written)
+{
+    size_t n = written;
+
+    for (size_t i = N; i < written; i++)
+        n -= i % 4 == 0;
+    return n;
+}
+
+Test(index, writes_that_race_with_installs_are_all_found, .timeout = 120)
+{
+    struct fixture f;
+    struct racer racer = { .f = &f };
+    pthread_t thread;
+    struct buf books[4];
+    uint64_t version = 0;
+
+    for (uint64_t v = 0; v < 4; v++)
+        books[v] = codebook_bytes(v + 1);
+    set_up(&f);
+    write_range(&f, 0, N);
+    atomic_store(&racer.written, N);
+    cr_assert_eq(pthread_create(&thread, NULL, write_on, &racer), 0);
+    for (; version < 4; version++) {
+        struct status st;
+        cr_assert_eq(install(&f, &books[version], version, &st), STATUS_OK, "%s", st.message);
+    }
+    atomic_store(&racer.stop, true);
+    pthread_join(thread, NULL);
+    cr_expect_eq(count(&f), alive(racer.written));
+    expect_encoded(&f);
+    tear_down(&f);
+    for (uint64_t v = 0; v < 4; v++)
+        buf_deinit(&books[v]);
+}
+
+/* ---- Across restarts ---- */
+
+static ino_t inode_of(const char *path)
+{
+    struct stat info;
+
+    cr_assert_eq(stat(path, &info), 0);
+    return info.st_ino;
+}
+
+/* What it logs, it logs to standard error; here: whether the last open rebuilt the segment. */
+static bool rebuilt_when_reopened(struct fixture *f)
+{
+    char path[128];
+    char text[4096] = "";
+    int saved = dup(STDERR_FILENO);
+    int file;
+
+    snprintf(path, sizeof path, "%s/stderr", f->folder);
+    file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    fflush(stderr);
+    dup2(file, STDERR_FILENO);
+    open_all(f);
+    fflush(stderr);
+    dup2(saved, STDERR_FILENO);
+    cr_assert_geq(pread(file, text, sizeof text - 1, 0), 0);
+    close(file);
+    close(saved);
+    return strstr(text, "segment_rebuilt") != NULL;
+}
+
+static void write_and_install(struct fixture *f, bool with_codebook)
+{
+    write_range(f, 0, 300);
+    if (with_codebook)
+        install_version(f, 1, 0);
+    delete_one(f, 17);
+}
+
+static void expect_saved_segment_is_used(bool with_codebook)
+{
+    struct fixture f;
+
+    set_up(&f);
+    write_and_install(&f, with_codebook);
+    struct segment_hits before = search(&f, f.units, 300);
+    save(&f);
+    ino_t file = inode_of(f.segment_path);
+    close_all(&f);
+    cr_expect_not(rebuilt_when_reopened(&f));
+    expect_same_hits(search(&f, f.units, 300), before);
+    cr_expect_eq(index_stats(f.index).codebook.version, with_codebook ? 1 : 0);
+    write_range(&f, 300, 310);
+    cr_expect_eq(count(&f), 309);
+    cr_expect_eq(inode_of(f.segment_path), file, "only saving changes the file");
+    tear_down(&f);
+}
+
+Test(index, a_saved_segment_is_used_again)
+{
+    expect_saved_segment_is_used(false);
+    expect_saved_segment_is_used(true);
+}
+
+static void flip(const char *path, off_t offset)
+{
+    int file = open(path, O_RDWR);
+    uint8_t byte;
+
+    cr_assert_eq(pread(file, &byte, 1, offset), 1);
+    byte ^= 0x40;
+    cr_assert_eq(pwrite(file, &byte, 1, offset), 1);
+    close(file);
+}
+
+Test(index, a_damaged_segment_is_rebuilt_with_the_same_answers)
+{
+    static const off_t offsets[] = { 0, 9, 40, 119, 4096, 4096 + 20000 };
+    struct fixture f;
+
+    set_up(&f);
+    write_and_install(&f, true);
+    struct segment_hits before = search(&f, f.units, 300);
+    for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+        save(&f);
+        close_all(&f);
+        flip(f.segment_path, offsets[i]);
+        cr_expect(rebuilt_when_reopened(&f), "byte %ld", (long)offsets[i]);
+        expect_same_hits(search(&f, f.units, 300), before);
+    }
+    tear_down(&f);
+}
+
+Test(index, writes_after_the_last_save_are_found_again)
+{
+    struct fixture f;
+
+    set_up(&f);
+    write_and_install(&f, true);
+    save(&f);
+    write_range(&f, 300, 320);
+    write_vector(&f, 1, f.units + 400 * D);
+    delete_one(&f, 2);
+    struct segment_hits before = search(&f, f.units, 400);
+    close_all(&f); /* unsaved, as after a crash */
+    cr_expect(rebuilt_when_reopened(&f));
+    expect_same_hits(search(&f, f.units, 400), before);
+    expect_encoded(&f);
+    tear_down(&f);
+}
+
+Test(index, without_a_file_the_segment_is_made_from_the_store)
+{
+    struct fixture f;
+
+    set_up(&f);
+    write_and_install(&f, true);
+    struct segment_hits before = search(&f, f.units, 300);
+    close_all(&f);
+    cr_expect_not(rebuilt_when_reopened(&f), "a first start is nothing to report");
+    expect_same_hits(search(&f, f.units, 300), before);
+    tear_down(&f);
+}
+
+/* A crash between the new codebook in the store and the last new code. */
+Test(index, an_install_that_was_cut_off_is_completed_by_the_next_open)
+{
+    struct buf bytes = codebook_bytes(2);
+    struct fixture f;
+    struct status st = { 0 };
+
+    set_up(&f);
+    write_and_install(&f, true);
+    save(&f);
+    cr_assert_eq(store_put_codebook(f.store, bytes.data, bytes.size, true, &st), STATUS_OK);
+    close_all(&f);
+    cr_expect(rebuilt_when_reopened(&f));
+    cr_expect_eq(index_stats(f.index).codebook.version, 2);
+    expect_stored_version(&f, 1);
+    expect_encoded(&f);
+    tear_down(&f);
+    buf_deinit(&bytes);
+}
