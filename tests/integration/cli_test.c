@@ -158,10 +158,12 @@ Test(cli, imports_every_synset_and_every_pointer_of_wordnet, .init = start_empty
 {
     json_t *stats;
     json_int_t pointers = count_pointers(3000);
+    char line[256];
 
-    cr_assert_eq(sutra("import wordnet /usr/share/wordnet --limit 3000 --skip-embedding --state "
-                       "/dev/null"),
-                 OK, "%s", output.text);
+    snprintf(line, sizeof line,
+             "import wordnet /usr/share/wordnet --limit 3000 --skip-embedding --state %s/state",
+             f.cluster.folder);
+    cr_assert_eq(sutra(line), OK, "%s", output.text);
     test_fixture_settle(&f);
     stats = json_of("stats --json");
     cr_expect_eq(total(stats, "concepts"), 3000);

@@ -64,6 +64,25 @@ Test(cli_import_state, what_was_written_is_read)
     cr_assert_neq(access(in_folder("state.new"), F_OK), 0);
 }
 
+Test(cli_import_state, only_a_file_is_ever_replaced)
+{
+    struct import_state state = { "host:1", "x", 1 };
+    struct status st = { 0 };
+
+    cr_assert_eq(import_state_check_path(in_folder("state"), &st), STATUS_OK, "nothing there");
+    cr_assert_eq(import_state_write(in_folder("state"), &state, &st), STATUS_OK);
+    cr_assert_eq(import_state_check_path(in_folder("state"), &st), STATUS_OK, "a file");
+    unlink(in_folder("state"));
+    cr_assert_eq(symlink("elsewhere", in_folder("state")), 0);
+    cr_expect_eq(import_state_check_path(in_folder("state"), &st), STATUS_INVALID_ARGUMENT);
+    status_clear(&st);
+    unlink(in_folder("state"));
+    cr_assert_eq(mkfifo(in_folder("state"), 0600), 0);
+    cr_expect_eq(import_state_check_path(in_folder("state"), &st), STATUS_INVALID_ARGUMENT);
+    status_clear(&st);
+    cr_expect_eq(import_state_check_path(folder, &st), STATUS_INVALID_ARGUMENT);
+}
+
 Test(cli_import_state, nothing_and_nonsense_are_told_apart)
 {
     static const char *const BAD[] = { "",

@@ -174,7 +174,7 @@ static enum status_code find_state(struct job *job, struct status *st)
         return st->code;
     job->state_path = job->values->state;
     if (job->state_path != NULL)
-        return STATUS_OK;
+        return import_state_check_path(job->state_path, st);
     return import_state_default_path(client_address(job->cli->client), key, arena, &job->state_path,
                                      st);
 }

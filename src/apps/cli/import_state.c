@@ -72,6 +72,15 @@ enum status_code import_state_default_path(const char *address, const char *key,
     return STATUS_OK;
 }
 
+enum status_code import_state_check_path(const char *path, struct status *st)
+{
+    struct stat info;
+
+    if (lstat(path, &info) != 0 || S_ISREG(info.st_mode))
+        return STATUS_OK;
+    return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is not a file to keep a state in", path);
+}
+
 static enum status_code dump(const char *path, const struct import_state *state, struct status *st)
 {
     json_t *json = json_pack("{s:s, s:s, s:I}", "address", state->address, "source",

@@ -29,6 +29,10 @@ enum status_code import_state_default_path(const char *address, const char *key,
                                            struct arena *arena, const char **ret_path,
                                            struct status *st);
 
+/** INVALID_ARGUMENT where something else than a file stands at @path: a device, a folder or a link
+ * would be replaced by the note, and removed with it. */
+enum status_code import_state_check_path(const char *path, struct status *st);
+
 enum status_code import_state_write(const char *path, const struct import_state *state,
                                     struct status *st);
 
