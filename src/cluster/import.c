@@ -5,6 +5,10 @@
  * the transport's acceptance of their answer: a client that sends too fast, or reads too slowly, is
  * held back.
  *
+ * A refused item is settled; one that a failing shard or embedder kept from being written is not.
+ * Such a failure ends the stream without an answer to its request, so that the client sends again
+ * from there instead of going on without those items.
+ *
  * The stream's state is touched on the loop only; steps that end on other threads are posted there.
  */
 
@@ -32,6 +36,7 @@ struct import {
     bool committing; /* head is on its way to the shards */
     unsigned open;   /* chunks between arrival and accepted answer */
     bool pulling;    /* a message has been asked for */
+    bool broken;     /* a request failed: neither it nor a later one is answered */
     bool ended;      /* there will be no more messages; `end` says why */
     struct status end;
     uint64_t settled_items;
@@ -64,14 +69,27 @@ static void fail_stream(struct import *import, const struct status *st)
     import->ended = true;
 }
 
+/* Breaks the stream if @chunk failed, and not for what its items are. */
+static void look_for_failure(struct import *import, const struct chunk *chunk)
+{
+    struct status st = chunk->job.failure;
+
+    if (import->broken)
+        return;
+    if (chunk->job.results == NULL && st.code == STATUS_OK)
+        limit_call_memory(&st);
+    if (st.code == STATUS_FAILED_PRECONDITION) /* a newer topology: a new stream will see it */
+        st.code = STATUS_UNAVAILABLE;
+    import->broken = st.code != STATUS_OK;
+    if (import->broken)
+        fail_stream(import, &st);
+}
+
 static void answer_chunk(struct import *import, struct chunk *chunk)
 {
     Sutra__V1__ImportResponse reply = SUTRA__V1__IMPORT_RESPONSE__INIT;
-    struct status st = { 0 };
 
-    if (chunk->job.results == NULL) {
-        limit_call_memory(&st);
-        fail_stream(import, &st);
+    if (import->broken) {
         import->open--;
         return;
     }
@@ -93,6 +111,7 @@ static void head_committed(void *ctx)
     if (import->head == NULL)
         import->tail = &import->head;
     import->committing = false;
+    look_for_failure(import, chunk);
     answer_chunk(import, chunk);
     chunk_free(chunk);
     advance(import);
@@ -107,6 +126,17 @@ static void committed(struct write_job *job)
 {
     struct import *import = chunk_of(job)->import;
     rpc_loop_post(import->verb.cluster->loop, head_committed, import);
+}
+
+/* Behind a failure nothing is written any more; the chunks only pass through. */
+static void commit_head(struct import *import)
+{
+    import->committing = true;
+    look_for_failure(import, import->head);
+    if (import->broken)
+        rpc_loop_post(import->verb.cluster->loop, head_committed, import);
+    else
+        write_commit(&import->head->job, committed);
 }
 
 /* ---- Prepare ---- */
@@ -150,10 +180,8 @@ static void start_chunk(struct import *import, struct chunk *chunk)
 /* What can go on now: the next commit, the next message, or the end. */
 static void advance(struct import *import)
 {
-    if (import->head != NULL && import->head->prepared && !import->committing) {
-        import->committing = true;
-        write_commit(&import->head->job, committed);
-    }
+    if (import->head != NULL && import->head->prepared && !import->committing)
+        commit_head(import);
     if (import->ended && import->open == 0) {
         verb_finish(&import->verb, NULL, &import->end);
         return;

@@ -12,6 +12,14 @@ static void refuse(struct write_job *job, size_t i, const struct status *why)
         job->results = NULL;
 }
 
+/* Refuses an item for what is not its fault. */
+static void fail(struct write_job *job, size_t i, const struct status *why)
+{
+    if (job->failure.code == STATUS_OK)
+        job->failure = *why;
+    refuse(job, i, why);
+}
+
 /* ---- Prepare ---- */
 
 static bool wants_vector(const struct write_job *job, const Sutra__V1__ConceptInput *item)
@@ -75,8 +83,10 @@ static void embedded(void *ctx, const struct status *st)
 
     for (size_t j = 0; j < job->unembedded_count && job->results != NULL; j++) {
         size_t i = job->unembedded[j];
-        if (st->code != STATUS_OK)
+        if (st->code == STATUS_FAILED_PRECONDITION) /* no model: then items must bring vectors */
             refuse(job, i, st);
+        else if (st->code != STATUS_OK)
+            fail(job, i, st);
         else if (!attach_row(job, job->items[i], job->rows + j * LIMIT_DIMENSION))
             job->results = NULL;
     }
@@ -118,11 +128,11 @@ void write_prepare(struct write_job *job, write_step_fn *next)
 
 /* ---- Commit ---- */
 
-static void refuse_part(struct write_job *job, const struct split_shard *shard,
-                        const struct status *st)
+static void fail_part(struct write_job *job, const struct split_shard *shard,
+                      const struct status *st)
 {
     for (size_t j = 0; j < shard->count && job->results != NULL; j++)
-        refuse(job, shard->indexes[j], st);
+        fail(job, shard->indexes[j], st);
 }
 
 static void merge_part(struct write_job *job, const struct scatter_part *part)
@@ -134,14 +144,14 @@ static void merge_part(struct write_job *job, const struct scatter_part *part)
 
     if (scatter_unpack(part, &sutra__internal__v1__write_response__descriptor, job->arena, &message,
                        &st) != STATUS_OK) {
-        refuse_part(job, shard, &st);
+        fail_part(job, shard, &st);
         return;
     }
     reply = (const Sutra__Internal__V1__WriteResponse *)message;
     if (reply->n_results != shard->count) {
         status_set(&st, STATUS_INTERNAL, "shard %u answered %zu results for %zu items", part->shard,
                    reply->n_results, shard->count);
-        refuse_part(job, shard, &st);
+        fail_part(job, shard, &st);
         return;
     }
     for (size_t j = 0; j < shard->count; j++)

@@ -26,6 +26,8 @@ struct write_job {
 
     /* The outcome: [n], each with its status where it was refused. NULL when memory ran out. */
     Sutra__V1__WriteResult **results;
+    /* Not OK when items were refused that nothing is wrong with: a shard or the embedder failed. */
+    struct status failure;
 
     /* Private. */
     struct concept_id *ids; /* [n]; length 0: refused, not to be sent */
