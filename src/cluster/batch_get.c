@@ -2,6 +2,8 @@
  * BatchGet: the records go from the shards' replies into ours without being decoded.
  */
 
+#include <stdio.h>
+
 #include "src/cluster/fetch.h"
 #include "src/serve/wire.h"
 
@@ -71,7 +73,9 @@ static enum status_code parse_ids(char *const *ids, size_t n, struct arena *aren
         return limit_call_memory(st);
     for (size_t i = 0; i < n; i++) {
         if (validate_id(ids[i], &parsed[i], st) != STATUS_OK) {
-            status_wrap(st, "ids[%zu]", i);
+            char field[32];
+            snprintf(field, sizeof field, "ids[%zu]", i);
+            validate_name_field(st, field);
             return st->code;
         }
     }

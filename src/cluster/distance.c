@@ -57,8 +57,10 @@ static void answer(struct vectors *vectors, const struct status *gathered)
 static enum status_code check_end(const char *id, size_t pair, const char *end,
                                   struct concept_id *ret, struct status *st)
 {
-    if (validate_id(id, ret, st) != STATUS_OK)
-        status_prefix_field(st, "pairs[%zu].%s", pair, end);
+    if (validate_id(id, ret, st) != STATUS_OK) {
+        validate_name_field(st, end);
+        status_prefix_field(st, "pairs[%zu]", pair);
+    }
     return st->code;
 }
 

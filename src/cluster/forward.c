@@ -10,6 +10,7 @@
  * bytes counts. */
 struct id_path {
     uint32_t fields[2]; /* 0 ends */
+    const char *name;   /* for errors, where it is not simply the id */
 };
 
 static bool follow(const struct id_path *path, const uint8_t **data, size_t *size)
@@ -23,6 +24,7 @@ static bool follow(const struct id_path *path, const uint8_t **data, size_t *siz
 static enum status_code find_id(const uint8_t *data, size_t size, const struct id_path *paths,
                                 struct concept_id *ret, struct status *st)
 {
+    const char *name = paths->name;
     const uint8_t *id = data;
     size_t length = 0;
 
@@ -31,8 +33,12 @@ static enum status_code find_id(const uint8_t *data, size_t size, const struct i
         length = size;
         if (!follow(path, &id, &length))
             return status_set(st, STATUS_INVALID_ARGUMENT, "the request cannot be decoded");
+        if (length > 0)
+            name = path->name;
     }
-    return concept_id_parse((const char *)id, length, ret, st);
+    if (concept_id_parse((const char *)id, length, ret, st) != STATUS_OK && name != NULL)
+        validate_name_field(st, name);
+    return st->code;
 }
 
 static void forward_done(void *ctx, struct rpc_result *result)
@@ -74,11 +80,13 @@ static void forward_by_id(struct cluster *cluster, struct rpc_call *call, const 
         forward_to(verb, placement_owner(verb->placement, id.slot), method);
 }
 
-static const struct id_path id_first[] = { { { 1 } }, { { 0 } } };
-/* AssociateRequest.association.source, DissociateRequest.key.source */
-static const struct id_path source_first[] = { { { 1, 1 } }, { { 0 } } };
-/* ReinforceRequest: id, or association.source */
-static const struct id_path id_or_source[] = { { { 1 } }, { { 2, 1 } }, { { 0 } } };
+static const struct id_path id_first[] = { { { 1 }, NULL }, { { 0 }, NULL } };
+static const struct id_path source_of_association[] = { { { 1, 1 }, "association.source" },
+                                                        { { 0 }, NULL } };
+static const struct id_path source_of_key[] = { { { 1, 1 }, "key.source" }, { { 0 }, NULL } };
+static const struct id_path id_or_source[] = { { { 1 }, NULL },
+                                               { { 2, 1 }, "association.source" },
+                                               { { 0 }, NULL } };
 
 #define FORWARD(handler, method, paths)                                                            \
     void handler(struct rpc_call *call, const ProtobufCMessage *none, void *cluster)               \
@@ -90,8 +98,8 @@ static const struct id_path id_or_source[] = { { { 1 } }, { { 2, 1 } }, { { 0 } 
 FORWARD(serve_get, "Get", id_first)
 FORWARD(serve_delete, "Delete", id_first)
 FORWARD(serve_neighbors, "Neighbors", id_first)
-FORWARD(serve_associate, "Associate", source_first)
-FORWARD(serve_dissociate, "Dissociate", source_first)
+FORWARD(serve_associate, "Associate", source_of_association)
+FORWARD(serve_dissociate, "Dissociate", source_of_key)
 FORWARD(serve_reinforce, "Reinforce", id_or_source)
 
 /* The owner of slot 0 trains for all. */

@@ -77,7 +77,7 @@ static void name_missing_shard(const struct remote_call *remote, struct status *
 {
     status_wrap(st, "shard %u at %s", remote->shard,
                 remote->placement->topology->addresses[remote->shard]);
-    snprintf(st->reason, sizeof st->reason, "SHARD_UNAVAILABLE");
+    snprintf(st->reason, sizeof st->reason, "%s", REASON_SHARD_UNAVAILABLE);
 }
 
 static void remote_done(void *ctx, struct rpc_result *result)
@@ -111,6 +111,7 @@ static void call_remote(struct placement *placement, uint32_t shard,
                        .message = request->message,
                        .bytes = request->bytes,
                        .parent = request->parent,
+                       .deadline_us = request->deadline_us,
                        .metadata = &metadata,
                        .metadata_count = 1,
                    },

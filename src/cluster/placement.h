@@ -18,6 +18,7 @@ struct shard_request {
     const ProtobufCMessage *message;
     struct rpc_bytes *bytes;
     struct rpc_call *parent; /* may be NULL */
+    int64_t deadline_us;     /* clock_monotonic_us(), for another process; 0: the parent's alone */
 };
 
 /** The shard in this process, if there is one. */
@@ -48,6 +49,9 @@ static inline uint32_t placement_owner(const struct placement *placement, uint16
 {
     return placement->topology->owner[slot];
 }
+
+/** Why a call to a shard failed when it was not there to be called. */
+#define REASON_SHARD_UNAVAILABLE "SHARD_UNAVAILABLE"
 
 /** Asks one shard; @done comes exactly once and possibly before the function returns. An
  * UNAVAILABLE of the transport names the shard and has reason SHARD_UNAVAILABLE. */

@@ -1,6 +1,7 @@
 #include "src/cluster/scatter.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/serve/limits.h"
 
@@ -75,7 +76,8 @@ void scatter_run(struct scatter *scatter, scatter_done_fn *done, void *ctx)
         placement_call(scatter->placement, part->shard,
                        &(struct shard_request){ .method = scatter->method,
                                                 .message = part->request,
-                                                .parent = scatter->parent },
+                                                .parent = scatter->parent,
+                                                .deadline_us = scatter->deadline_us },
                        part_done, part);
     }
     part_is_in(scatter);
@@ -116,7 +118,8 @@ enum status_code scatter_unpack(const struct scatter_part *part,
                                 const ProtobufCMessageDescriptor *type, struct arena *arena,
                                 ProtobufCMessage **ret, struct status *st)
 {
-    if (rpc_result_unpack(&part->result, type, arena, ret, st) != STATUS_OK)
+    if (rpc_result_unpack(&part->result, type, arena, ret, st) != STATUS_OK &&
+        strcmp(st->reason, REASON_SHARD_UNAVAILABLE) != 0) /* that names the shard already */
         status_wrap(st, "shard %u", part->shard);
     return st->code;
 }

@@ -29,6 +29,7 @@ typedef void scatter_done_fn(struct scatter *scatter, void *ctx);
 struct scatter {
     struct placement *placement; /* borrowed */
     struct rpc_call *parent;
+    int64_t deadline_us; /* as of shard_request; 0 unless set before scatter_run() */
     const char *method;
     struct scatter_part *parts; /* [count] */
     size_t count;

@@ -36,6 +36,7 @@ struct search {
     /* The request. */
     Sutra__V1__Query **queries; /* [n] */
     size_t n;
+    bool batch; /* the field is called queries[i], not query */
     uint32_t k;
     uint32_t rerank;
     bool exact;
@@ -469,7 +470,9 @@ static enum status_code take_query(struct search *search, size_t q, struct statu
         return take_text(search, q, st);
     case SUTRA__V1__QUERY__BY_CONCEPT_ID:
         search->id_queries[search->id_count] = q;
-        return validate_id(query->concept_id, &search->ids[search->id_count++], st);
+        if (validate_id(query->concept_id, &search->ids[search->id_count++], st) != STATUS_OK)
+            validate_name_field(st, "concept_id");
+        return st->code;
     default:
         return status_set_field(st, "by", "one of embedding, text and concept_id must be given");
     }
@@ -495,10 +498,15 @@ static enum status_code read_queries(struct search *search, struct status *st)
 {
     if (!make_room(search))
         return limit_call_memory(st);
-    for (size_t q = 0; q < search->n; q++)
-        if (take_query(search, q, st) != STATUS_OK)
-            return st->code;
-    return STATUS_OK;
+    for (size_t q = 0; q < search->n && st->code == STATUS_OK; q++) {
+        if (take_query(search, q, st) == STATUS_OK)
+            continue;
+        if (search->batch)
+            status_prefix_field(st, "queries[%zu]", q);
+        else
+            status_prefix_field(st, "query");
+    }
+    return st->code;
 }
 
 static void start(struct search *search, struct status *st)
@@ -544,6 +552,7 @@ void serve_batch_search(struct rpc_call *call, const ProtobufCMessage *message, 
     validate_count("queries", request->n_queries, LIMIT_BATCH_QUERIES, &st);
     search->queries = request->queries;
     search->n = request->n_queries;
+    search->batch = true;
     search->k = request->k;
     search->rerank = request->rerank;
     search->exact = request->exact;

@@ -1,6 +1,7 @@
 #include "src/cluster/validate.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "src/serve/limits.h"
@@ -51,14 +52,18 @@ enum status_code validate_id(const char *id, struct concept_id *ret, struct stat
     return concept_id_parse(id, strlen(id), ret, st);
 }
 
+void validate_name_field(struct status *st, const char *field)
+{
+    snprintf(st->field, sizeof st->field, "%s", field);
+    status_wrap(st, "%s", field);
+}
+
 static enum status_code check_end(const char *field, const char *id, struct status *st)
 {
     struct concept_id parsed;
 
-    if (validate_id(id, &parsed, st) != STATUS_OK) {
-        strcpy(st->field, field);
-        status_wrap(st, "%s", field);
-    }
+    if (validate_id(id, &parsed, st) != STATUS_OK)
+        validate_name_field(st, field);
     return st->code;
 }
 

@@ -23,6 +23,9 @@ enum status_code validate_count(const char *field, size_t count, size_t limit, s
 /** An id that must be given. */
 enum status_code validate_id(const char *id, struct concept_id *ret, struct status *st);
 
+/** Names the field that a refused id was in, where that is not "id". */
+void validate_name_field(struct status *st, const char *field);
+
 /** Reads either form of @embedding into a new [LIMIT_DIMENSION] array in @arena, of length 1. */
 enum status_code validate_embedding(const Sutra__V1__Embedding *embedding, struct arena *arena,
                                     float **ret_unit, struct status *st);
