@@ -1,6 +1,5 @@
 #include "src/cluster/topology_watch.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +10,8 @@
 struct topology_watch {
     char *path;
     struct cluster *cluster;
-    struct stat seen;
+    struct stat seen; /* zero before the first look */
+    bool looked;
     struct ticker *ticker;
 };
 
@@ -31,16 +31,32 @@ static bool has_changed(struct topology_watch *watch)
     return true;
 }
 
+/* The file that the process began with, which is what the first look finds as a rule. Opening the
+ * data takes time, in which the file may have changed: so that look cannot be left out. */
+static bool is_old_news(const struct topology_watch *watch, const struct topology *topology)
+{
+    struct placement *placement = cluster_placement(watch->cluster);
+    bool known = topology->epoch == placement->topology->epoch;
+
+    placement_unref(placement);
+    return !watch->looked && known;
+}
+
+static void put_in_force(struct topology_watch *watch, struct topology *topology, struct status *st)
+{
+    if (cluster_set_topology(watch->cluster, topology, st) == STATUS_OK)
+        log_line(LOG_INFO, "topology_loaded", LOG_TEXT("path", watch->path),
+                 LOG_NUMBER("epoch", topology->epoch));
+}
+
 static void reload(struct topology_watch *watch)
 {
     struct topology *topology = NULL;
     struct status st = { 0 };
 
-    if (topology_load(watch->path, &topology, &st) == STATUS_OK &&
-        cluster_set_topology(watch->cluster, topology, &st) == STATUS_OK)
-        log_line(LOG_INFO, "topology_loaded", LOG_TEXT("path", watch->path),
-                 LOG_NUMBER("epoch", topology->epoch));
-    else
+    if (topology_load(watch->path, &topology, &st) == STATUS_OK && !is_old_news(watch, topology))
+        put_in_force(watch, topology, &st);
+    if (st.code != STATUS_OK)
         log_line(LOG_WARN, "topology_not_loaded", LOG_TEXT("path", watch->path),
                  LOG_TEXT("message", st.message));
     topology_unref(topology);
@@ -52,6 +68,7 @@ static void look(void *ctx)
 
     if (has_changed(watch))
         reload(watch);
+    watch->looked = true;
 }
 
 enum status_code topology_watch_start(const char *path, struct cluster *cluster,
@@ -65,8 +82,6 @@ enum status_code topology_watch_start(const char *path, struct cluster *cluster,
     watch->path = strdup(path);
     if (watch->path == NULL)
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    else if (stat(path, &watch->seen) != 0)
-        status_set_errno(st, errno, "topology '%s'", path);
     else
         ticker_start(LOOK_EVERY_MS, look, watch, &watch->ticker, st);
     if (st->code != STATUS_OK) {
