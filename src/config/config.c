@@ -84,12 +84,11 @@ static enum status_code set_value(const struct config_option *option, const char
 static enum status_code load_defaults(const struct config_program *program, void *config,
                                       struct status *st)
 {
-    for (size_t i = 0; i < program->option_count && st->code == STATUS_OK; i++) {
-        const struct config_option *option = &program->options[i];
-        if (option->type == CONFIG_STRING)
-            *(char **)field_of(option, config) = NULL;
-        set_value(option, option->default_value, "default", config, st);
-    }
+    for (size_t i = 0; i < program->option_count; i++)
+        if (program->options[i].type == CONFIG_STRING)
+            *(char **)field_of(&program->options[i], config) = NULL;
+    for (size_t i = 0; i < program->option_count && st->code == STATUS_OK; i++)
+        set_value(&program->options[i], program->options[i].default_value, "default", config, st);
     return st->code;
 }
 
@@ -140,6 +139,14 @@ static enum status_code load_line(const struct config_program *program, char *li
     return set_value(option, trim(equals + 1), "file", config, st);
 }
 
+/* A line of fgets() that is only the start of one would be taken for two. */
+static enum status_code check_whole(const char *line, struct status *st)
+{
+    if (strlen(line) == LINE_MAX_BYTES - 1 && line[LINE_MAX_BYTES - 2] != '\n')
+        status_set(st, STATUS_INVALID_ARGUMENT, "longer than %d bytes", LINE_MAX_BYTES - 2);
+    return st->code;
+}
+
 static enum status_code load_file(const struct config_program *program, const char *path,
                                   void *config, struct status *st)
 {
@@ -151,9 +158,11 @@ static enum status_code load_file(const struct config_program *program, const ch
         return status_set_errno(st, errno, "open configuration '%s'", path);
     while (st->code == STATUS_OK && fgets(line, sizeof line, file) != NULL) {
         number++;
-        if (load_line(program, line, config, st) != STATUS_OK)
+        if (check_whole(line, st) != STATUS_OK || load_line(program, line, config, st) != STATUS_OK)
             status_wrap(st, "'%s' line %d", path, number);
     }
+    if (st->code == STATUS_OK && ferror(file))
+        status_set_errno(st, errno, "read configuration '%s'", path);
     fclose(file);
     return st->code;
 }

@@ -49,6 +49,11 @@ static enum status_code add_shard(struct topology *topology, const char *address
     if (length == 0)
         return status_set(st, STATUS_INVALID_ARGUMENT, "shard %u has an empty address",
                           topology->shard_count);
+    for (uint32_t i = 0; i < topology->shard_count; i++)
+        if (strlen(topology->addresses[i]) == length &&
+            memcmp(topology->addresses[i], address, length) == 0)
+            return status_set(st, STATUS_INVALID_ARGUMENT, "shards %u and %u have one address", i,
+                              topology->shard_count);
     copy = strndup(address, length);
     if (copy == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");

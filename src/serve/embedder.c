@@ -33,8 +33,10 @@ static enum status_code open_model(struct embedder *embedder,
     const char *dir = options->model_dir;
 
     if (dir[0] == '\0') {
-        if (embed_model_default_dir(default_dir, st) != STATUS_OK)
+        if (embed_model_default_dir(default_dir, st) != STATUS_OK) {
+            st->code = STATUS_FAILED_PRECONDITION; /* nowhere to look is one way to be missing */
             return st->code;
+        }
         dir = default_dir;
     }
     if (embed_model_open(dir, &embedder->model, st) != STATUS_OK)

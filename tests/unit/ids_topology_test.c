@@ -79,15 +79,16 @@ Test(topology, has_at_most_1024_shards)
 {
     struct topology *topology = NULL;
     struct status st = { 0 };
-    char list[2 * (TOPOLOGY_MAX_SHARDS + 1)];
+    enum { ENTRY_BYTES = 5 }; /* "0000," */
+    char list[ENTRY_BYTES * (TOPOLOGY_MAX_SHARDS + 1) + 1];
 
     for (int i = 0; i <= TOPOLOGY_MAX_SHARDS; i++)
-        memcpy(list + 2 * i, "a,", 2);
-    list[sizeof list - 1] = '\0';
+        snprintf(list + ENTRY_BYTES * i, ENTRY_BYTES + 1, "%04d,", i);
+    list[ENTRY_BYTES * (TOPOLOGY_MAX_SHARDS + 1) - 1] = '\0';
     cr_expect_eq(topology_even(list, 1, &topology, &st), STATUS_INVALID_ARGUMENT);
     cr_expect_str_eq(st.message, "a topology has 1 to 1024 shards, not 1025");
     status_clear(&st);
-    list[sizeof list - 3] = '\0';
+    list[ENTRY_BYTES * TOPOLOGY_MAX_SHARDS - 1] = '\0';
     cr_assert_eq(topology_even(list, 1, &topology, &st), STATUS_OK);
     cr_expect_eq(topology->owner[SLOT_COUNT - 1], TOPOLOGY_MAX_SHARDS - 1);
     topology_unref(topology);
@@ -169,6 +170,8 @@ Test(topology, says_what_is_wrong_with_its_json)
     expect_refused("{\"epoch\": 1, \"shards\": []}", "1 to 1024 shards, not 0");
     expect_refused("{\"epoch\": 1, \"shards\": [7]}", "shard 0 has no \"address\"");
     expect_refused("{\"epoch\": 1, \"shards\": [{\"address\": \"\"}]}", "empty address");
+    expect_refused("{\"epoch\": 1, \"shards\": [{\"address\": \"a\"}, {\"address\": \"a\"}]}",
+                   "shards 0 and 1 have one address");
     expect_refused("{\"epoch\": 1, \"shards\": [{\"address\": \"a\", \"slots\": 5}]}",
                    "\"slots\" is not a string");
 }
