@@ -25,7 +25,7 @@ enum status_code op_train(struct op *op, struct status *st)
         return status_set_field(st, "sample", "sample is %u, it takes %d to %d", sample,
                                 CODEBOOK_MIN_SAMPLES, TRAIN_SAMPLE_MAX);
     if (op_check_owner(op, 0, st) != STATUS_OK ||
-        trainer_train(op->shard->trainer, sample, request->seed, &info, st) != STATUS_OK)
+        trainer_train(op->shard->trainer, op->call, sample, request->seed, &info, st) != STATUS_OK)
         return st->code;
     sutra__v1__codebook_stats__init(codebook);
     codebook->version = info.version;

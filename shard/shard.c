@@ -17,6 +17,9 @@
 
 enum { PATH_BYTES = 4096, OP_QUEUE = 4096 };
 
+/* Train waits on the pool for other ops on it; of two, one is refused at once. */
+enum { WAITING_THREADS = 1 };
+
 /* ---- Life ---- */
 
 /* The shard's folder holds store/ and segment. */
@@ -73,7 +76,7 @@ enum status_code shard_open(const struct shard_options *options, struct shard **
     shard->topology = topology_ref(options->topology);
     shard->started_us = clock_monotonic_us();
     if (open_data(shard, st) != STATUS_OK ||
-        pool_start(options->threads, OP_QUEUE, &shard->pool, st) != STATUS_OK) {
+        pool_start(options->threads + WAITING_THREADS, OP_QUEUE, &shard->pool, st) != STATUS_OK) {
         pool_stop(shard->pool);
         store_close(shard->store);
         index_free(shard->index);
@@ -104,6 +107,7 @@ void shard_stop(struct shard *shard)
     shard->keeper = NULL;
     shard->courier = NULL;
     shard->pool = NULL;
+    shard->cluster = NULL; /* its owner may free it now, before the store is closed */
 }
 
 void shard_close(struct shard *shard)

@@ -15,6 +15,7 @@
 #include "src/base/status.h"
 #include "src/vector/codebook.h"
 
+struct rpc_call;
 struct shard;
 struct trainer;
 
@@ -25,11 +26,12 @@ enum status_code trainer_start(struct shard *shard, struct trainer **ret, struct
 
 /**
  * Trains on about @sample vectors and installs the result on every shard. Returns when all search
- * with it. ABORTED while another training runs, FAILED_PRECONDITION with too few vectors. Blocks;
- * any thread but the loop.
+ * with it. ABORTED while another training runs, FAILED_PRECONDITION with too few vectors; CANCELLED
+ * when @caller goes away before the result is there. Blocks, and waits for ops of this shard: any
+ * thread but the loop and the last one of the pool.
  */
-enum status_code trainer_train(struct trainer *trainer, uint32_t sample, uint64_t seed,
-                               struct codebook_info *ret_info, struct status *st);
+enum status_code trainer_train(struct trainer *trainer, struct rpc_call *caller, uint32_t sample,
+                               uint64_t seed, struct codebook_info *ret_info, struct status *st);
 
 /** Cancels a training, returns when the thread has ended. Accepts NULL. */
 void trainer_stop(struct trainer *trainer);
