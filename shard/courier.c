@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shard/convert.h"
 #include "shard/shard.h"
@@ -13,7 +14,7 @@
 #include "src/serve/limits.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
-enum { BATCH = 4096, FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 2000 };
+enum { BATCH = 4096, FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 2000, PATIENCE_MS = 10000 };
 
 struct courier {
     struct shard *shard;
@@ -23,6 +24,8 @@ struct courier {
     bool work; /* something may be in the outbox */
     bool stopping;
     int64_t pause_ms; /* before the next try; 0 after a success */
+    /* Shards that failed in this round: what is for them waits, so that it arrives in order. */
+    bool failed[TOPOLOGY_MAX_SHARDS];
 };
 
 /* ---- One round ---- */
@@ -35,6 +38,8 @@ struct delivery {
     size_t count;
     Sutra__Internal__V1__ApplyEdgesRequest *requests; /* [shard_count] */
     uint64_t **sequences;                             /* [shard_count][n_ops] */
+    struct status *outcomes;                          /* [shard_count] */
+    struct waiting waiting;                           /* for them */
 };
 
 static Sutra__Internal__V1__EdgeOp *make_op(const struct store_outbox_entry *entry,
@@ -57,7 +62,8 @@ static bool make_requests(struct delivery *d)
 
     d->requests = arena_calloc(&d->arena, shards, sizeof *d->requests);
     d->sequences = arena_calloc(&d->arena, shards, sizeof *d->sequences);
-    if (d->requests == NULL || d->sequences == NULL)
+    d->outcomes = arena_calloc(&d->arena, shards, sizeof *d->outcomes);
+    if (d->requests == NULL || d->sequences == NULL || d->outcomes == NULL)
         return false;
     for (uint32_t s = 0; s < shards; s++) {
         sutra__internal__v1__apply_edges_request__init(&d->requests[s]);
@@ -77,38 +83,37 @@ static bool make_requests(struct delivery *d)
     return true;
 }
 
-/* Removes what arrived; keeps the first failure in @st. */
-static void settle(struct store *store, struct delivery *d, const struct scatter_part *part,
-                   struct status *st)
+/* Removes what arrived at shard @s; keeps the first failure in @st. */
+static void settle(struct courier *courier, struct delivery *d, uint32_t s, struct status *st)
 {
-    struct status failed = part->result.status;
+    struct status *outcome = &d->outcomes[s];
 
-    if (failed.code == STATUS_OK)
-        store_outbox_remove(store, d->sequences[part->shard], d->requests[part->shard].n_ops,
-                            &failed);
+    if (outcome->code == STATUS_OK)
+        store_outbox_remove(courier->shard->store, d->sequences[s], d->requests[s].n_ops, outcome);
+    if (outcome->code == STATUS_OK)
+        return;
+    courier->failed[s] = true;
     if (st->code == STATUS_OK)
-        *st = failed;
+        *st = *outcome;
 }
 
-struct settling {
-    struct waiting waiting;
-    struct store *store;
-    struct delivery *delivery;
-    struct status *st;
-};
-
+/* On the loop, perhaps: what touches the disk is left to the courier's thread. */
 static void arrived(struct scatter *scatter, void *ctx)
 {
-    struct settling *settling = ctx;
+    struct delivery *d = ctx;
 
     for (size_t i = 0; i < scatter->count; i++)
-        settle(settling->store, settling->delivery, &scatter->parts[i], settling->st);
-    waiting_done(&settling->waiting);
+        d->outcomes[scatter->parts[i].shard] = scatter->parts[i].result.status;
+    waiting_done(&d->waiting);
+}
+
+static bool has_post(const struct courier *courier, const struct delivery *d, uint32_t s)
+{
+    return d->requests[s].n_ops > 0 && !courier->failed[s];
 }
 
 static enum status_code send(struct courier *courier, struct delivery *d, struct status *st)
 {
-    struct settling settling = { .store = courier->shard->store, .delivery = d, .st = st };
     uint32_t shards = d->placement->topology->shard_count;
     struct scatter *scatter = scatter_new(d->placement, NULL, "ApplyEdges", shards);
 
@@ -117,11 +122,15 @@ static enum status_code send(struct courier *courier, struct delivery *d, struct
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
     for (uint32_t s = 0; s < shards; s++)
-        if (d->requests[s].n_ops > 0)
+        if (has_post(courier, d, s))
             scatter_add(scatter, s, &d->requests[s].base);
-    waiting_init(&settling.waiting);
-    scatter_run(scatter, arrived, &settling);
-    waiting_wait(&settling.waiting);
+    scatter->deadline_us = clock_monotonic_us() + PATIENCE_MS * INT64_C(1000);
+    waiting_init(&d->waiting);
+    scatter_run(scatter, arrived, d);
+    waiting_wait(&d->waiting);
+    for (uint32_t s = 0; s < shards; s++)
+        if (has_post(courier, d, s))
+            settle(courier, d, s, st);
     return st->code;
 }
 
@@ -145,12 +154,13 @@ static enum status_code deliver_batch(struct courier *courier, uint64_t *after, 
     return st->code;
 }
 
-/* Goes through the outbox once, also past entries that could not be delivered. */
+/* Goes through the outbox once, past what is for shards that cannot be reached. */
 static enum status_code deliver_all(struct courier *courier, struct status *st)
 {
     uint64_t after = 0;
     bool more = true;
 
+    memset(courier->failed, 0, sizeof courier->failed);
     while (more && !__atomic_load_n(&courier->stopping, __ATOMIC_RELAXED)) {
         struct status failed = { 0 };
         if (deliver_batch(courier, &after, &more, &failed) != STATUS_OK && st->code == STATUS_OK)
