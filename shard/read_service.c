@@ -15,6 +15,10 @@ enum { FIELD_EMBEDDING = 15, FIELD_F32LE = 2 };
 enum { FIELD_CONCEPT = 1 };
 enum { FIELD_MISSING = 2, FIELD_DONE = 2 };
 
+/* BatchGet holds this many records at once, List as many bytes of them as fit a page: what a reply
+ * cannot take is not read from the disk either. */
+enum { GET_WINDOW = 64, PAGE_BYTES = 16 << 20 };
+
 /* Concept.embedding of a stored vector; nothing where there is none. */
 static void encode_embedding(const struct store_vector *vector, struct buf *to)
 {
@@ -98,47 +102,57 @@ static enum status_code get_vectors(struct op *op, const struct concept_id *ids,
     return store_get_vectors(op->shard->store, ids, n, &op->arena, *ret, st);
 }
 
-static enum status_code put_batch(const struct store_value *values,
-                                  const struct store_vector *vectors, size_t n, struct buf *reply,
-                                  struct status *st)
-{
-    struct buf missing = { 0 };
+/* A BatchGet's reply while it grows. */
+struct batch {
+    struct op *op;
+    const struct concept_id *ids;
+    const struct store_vector *vectors; /* NULL: not wanted */
+    struct buf reply;
+    struct buf missing;
+};
 
+static enum status_code put_window(struct batch *batch, size_t first, size_t n, struct status *st)
+{
+    struct store_value values[GET_WINDOW] = { 0 };
+
+    if (store_get_many(batch->op->shard->store, batch->ids + first, n, values, st) != STATUS_OK)
+        return st->code;
     for (size_t i = 0; i < n; i++) {
         if (values[i].data == NULL)
-            wire_append_varint(&missing, i);
+            wire_append_varint(&batch->missing, first + i);
         else
-            put_concept(reply, values[i].data, values[i].size,
-                        vectors == NULL ? NULL : &vectors[i]);
-        if (check_reply_size(reply, st) != STATUS_OK)
-            break;
+            put_concept(&batch->reply, values[i].data, values[i].size,
+                        batch->vectors == NULL ? NULL : &batch->vectors[first + i]);
+        store_value_release(&values[i]);
     }
-    if (missing.size > 0)
-        wire_put_bytes(reply, FIELD_MISSING, missing.data, missing.size);
-    reply->failed |= missing.failed;
-    buf_deinit(&missing);
-    return st->code;
+    return check_reply_size(&batch->reply, st);
+}
+
+static enum status_code put_batch(struct batch *batch, size_t n, struct status *st)
+{
+    for (size_t i = 0; i < n && st->code == STATUS_OK; i += GET_WINDOW)
+        put_window(batch, i, n - i < GET_WINDOW ? n - i : GET_WINDOW, st);
+    if (batch->missing.size > 0)
+        wire_put_bytes(&batch->reply, FIELD_MISSING, batch->missing.data, batch->missing.size);
+    batch->reply.failed |= batch->missing.failed;
+    buf_deinit(&batch->missing);
+    return reply_with(batch->op, &batch->reply, st);
 }
 
 enum status_code op_batch_get(struct op *op, struct status *st)
 {
     const Sutra__V1__BatchGetRequest *request = (const Sutra__V1__BatchGetRequest *)op->request;
     size_t n = request->n_ids;
-    struct store_value *values = arena_calloc(&op->arena, n, sizeof *values);
     struct store_vector *vectors = NULL;
     struct concept_id *ids = NULL;
-    struct buf reply = { 0 };
+    struct batch batch = { .op = op };
 
-    if (values == NULL)
-        return limit_call_memory(st);
     if (op_own_ids(op, request->ids, n, &ids, st) != STATUS_OK ||
-        get_vectors(op, ids, n, request->include_embedding, &vectors, st) != STATUS_OK ||
-        store_get_many(op->shard->store, ids, n, values, st) != STATUS_OK)
+        get_vectors(op, ids, n, request->include_embedding, &vectors, st) != STATUS_OK)
         return st->code;
-    put_batch(values, vectors, n, &reply, st);
-    for (size_t i = 0; i < n; i++)
-        store_value_release(&values[i]);
-    return reply_with(op, &reply, st);
+    batch.ids = ids;
+    batch.vectors = vectors;
+    return put_batch(&batch, n, st);
 }
 
 /* The ids inside encoded concepts. */
@@ -161,10 +175,11 @@ static enum status_code ids_of(struct op *op, const struct text_view *values, si
     return STATUS_OK;
 }
 
-enum status_code op_list_page(struct op *op, struct status *st)
+/* The store stops where @page is full. */
+static enum status_code list_page(struct op *op,
+                                  const Sutra__Internal__V1__ListPageRequest *request,
+                                  struct arena *page, struct status *st)
 {
-    const Sutra__Internal__V1__ListPageRequest *request =
-        (const Sutra__Internal__V1__ListPageRequest *)op->request;
     const struct text_view after = { .data = request->after_id,
                                      .length = strlen(request->after_id) };
     struct store_vector *vectors = NULL;
@@ -174,13 +189,8 @@ enum status_code op_list_page(struct op *op, struct status *st)
     size_t n;
     bool done;
 
-    if (request->first_slot > request->last_slot || request->last_slot >= SLOT_COUNT)
-        return status_set(st, STATUS_INVALID_ARGUMENT, "slots %u-%u", request->first_slot,
-                          request->last_slot);
-    if (op_check_owner(op, (uint16_t)request->first_slot, st) != STATUS_OK ||
-        op_check_owner(op, (uint16_t)request->last_slot, st) != STATUS_OK ||
-        store_list(op->shard->store, (uint16_t)request->first_slot, (uint16_t)request->last_slot,
-                   after, request->limit, &op->arena, &values, &n, &done, st) != STATUS_OK ||
+    if (store_list(op->shard->store, (uint16_t)request->first_slot, (uint16_t)request->last_slot,
+                   after, request->limit, page, &values, &n, &done, st) != STATUS_OK ||
         ids_of(op, values, n, &ids, st) != STATUS_OK ||
         get_vectors(op, ids, n, request->include_embedding, &vectors, st) != STATUS_OK)
         return st->code;
@@ -188,4 +198,22 @@ enum status_code op_list_page(struct op *op, struct status *st)
         put_concept(&reply, values[i].data, values[i].length, vectors == NULL ? NULL : &vectors[i]);
     wire_put_varint(&reply, FIELD_DONE, done);
     return reply_with(op, &reply, st);
+}
+
+enum status_code op_list_page(struct op *op, struct status *st)
+{
+    const Sutra__Internal__V1__ListPageRequest *request =
+        (const Sutra__Internal__V1__ListPageRequest *)op->request;
+    struct arena page;
+
+    if (request->first_slot > request->last_slot || request->last_slot >= SLOT_COUNT)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "slots %u-%u", request->first_slot,
+                          request->last_slot);
+    if (op_check_owner(op, (uint16_t)request->first_slot, st) != STATUS_OK ||
+        op_check_owner(op, (uint16_t)request->last_slot, st) != STATUS_OK)
+        return st->code;
+    arena_init(&page, PAGE_BYTES);
+    list_page(op, request, &page, st);
+    arena_deinit(&page);
+    return st->code;
 }
