@@ -146,7 +146,7 @@ read_neighbors(struct neighbors *n, const Sutra__V1__NeighborsRequest *request, 
 
     if (cursor.length > 0) {
         char side = cursor.data[0];
-        if (side != side_letters[STORE_OUT] && side != side_letters[STORE_IN])
+        if (!(out && side == side_letters[STORE_OUT]) && !(in && side == side_letters[STORE_IN]))
             return status_set_field(st, "cursor", "cursor is not one that Neighbors gave");
         out &= side == side_letters[STORE_OUT];
         cursor.data++;
