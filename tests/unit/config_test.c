@@ -172,6 +172,33 @@ Test(config, names_the_file_and_its_line)
     expect_file_refused("# one\n# two\nlistne = x\n", "line 3: unknown option 'listne'");
 }
 
+/* Cut into two, its rest would be a comment. */
+Test(config, a_line_that_is_too_long_is_refused)
+{
+    static char text[6000];
+
+    strcpy(text, "listen = ");
+    memset(text + strlen(text), 'x', 4095 - strlen(text));
+    strcpy(text + 4095, "# and more\n");
+    expect_file_refused(text, "line 1: longer than 4094 bytes");
+    text[4094] = '\n';
+    text[4095] = '\0';
+    struct options options = loaded(with_file(text, ""));
+    cr_expect_eq(strlen(options.listen), 4094 - strlen("listen = "));
+    config_deinit(&program, &options);
+    unlink(write_file(""));
+}
+
+Test(config, a_folder_is_no_file)
+{
+    struct options options = { 0 };
+    enum config_outcome outcome;
+    struct status st = { 0 };
+
+    cr_expect_neq(load("--config /tmp", &options, &outcome, &st), STATUS_OK);
+    cr_expect_str_eq(st.message, "read configuration '/tmp': Is a directory", "%s", st.message);
+}
+
 Test(config, a_missing_file_is_named)
 {
     struct options options = { 0 };
