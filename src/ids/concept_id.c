@@ -56,7 +56,8 @@ void concept_id_of_content(const char *content, size_t length,
 
 int concept_id_compare(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-    int order = memcmp(a, b, size_min(a_length, b_length));
+    size_t common = size_min(a_length, b_length);
+    int order = common == 0 ? 0 : memcmp(a, b, common); /* an empty text may be NULL */
 
     if (order != 0)
         return order;

@@ -1,0 +1,217 @@
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "src/vector/codebook.h"
+#include "src/vector/refine.h"
+#include "src/vector/segment.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/property/vector_data.h"
+
+enum { D = 48, SEED = 0x5EED, SEQUENCE = 7, VERSION = 3 };
+
+static uint8_t *copy_of(const uint8_t *data, size_t size)
+{
+    uint8_t *copy = malloc(size + 1);
+
+    memcpy(copy, data, size);
+    return copy;
+}
+
+/* ---- Codebooks: the last 8 bytes are the checksum of the others ---- */
+
+static void use_codebook(const struct codebook *codebook)
+{
+    size_t d = codebook_info(codebook)->dimension;
+    float *vector = calloc(d, sizeof *vector);
+    uint8_t code[CODEBOOK_CODE_BYTES];
+
+    vector[0] = 1;
+    codebook_encode(codebook, vector, 1, code);
+    codebook_decode(codebook, code, vector);
+    free(vector);
+}
+
+static void parse_codebook(const uint8_t *data, size_t size)
+{
+    struct codebook *codebook = NULL;
+    struct buf again = { 0 };
+    struct status st = { 0 };
+
+    if (codebook_parse(data, size, &codebook, &st) != STATUS_OK) {
+        fuzz_require(codebook == NULL, "a refused codebook is none");
+        return;
+    }
+    use_codebook(codebook);
+    codebook_serialize(codebook, &again);
+    fuzz_require(again.size == size && memcmp(again.data, data, size) == 0,
+                 "a codebook that is accepted is written as it was read");
+    buf_deinit(&again);
+    codebook_unref(codebook);
+}
+
+int fuzz_codebook(const uint8_t *data, size_t size)
+{
+    uint64_t checksum;
+
+    parse_codebook(data, size);
+    if (size < sizeof checksum)
+        return 0;
+    uint8_t *mended = copy_of(data, size);
+    checksum = XXH3_64bits(mended, size - sizeof checksum);
+    memcpy(mended + size - sizeof checksum, &checksum, sizeof checksum);
+    parse_codebook(mended, size);
+    free(mended);
+    return 0;
+}
+
+bool fuzz_codebook_seed(size_t n, struct buf *ret)
+{
+    struct codebook *codebook;
+
+    if (n > 0)
+        return false;
+    codebook = vector_random_codebook(SEED, D, VERSION);
+    codebook_serialize(codebook, ret);
+    codebook_unref(codebook);
+    return true;
+}
+
+/* ---- Segments: drawn in src/vector/segment.h ---- */
+
+static struct codebook *shared_codebook(void)
+{
+    static struct codebook *codebook;
+
+    if (codebook == NULL)
+        codebook = vector_random_codebook(SEED, D, VERSION);
+    return codebook;
+}
+
+static void use_segment(struct segment *segment)
+{
+    struct segment_hits hits;
+    struct status st = { 0 };
+    struct arena arena;
+    float query[D] = { 1 };
+
+    arena_init(&arena, 1 << 20);
+    fuzz_require(segment_search(segment, query, 1, 1000, NULL, NULL, &arena, &hits, &st) ==
+                     STATUS_OK,
+                 "a segment that was accepted can be searched");
+    fuzz_require(hits.count == segment_count(segment), "and everything in it is found");
+    for (size_t i = 0; i < hits.count; i++) {
+        fuzz_require(segment_contains(segment, hits.hits[i].id, hits.hits[i].id_length),
+                     "by ids that it contains");
+        if (i % 2 == 0)
+            segment_remove(segment, hits.hits[i].id, hits.hits[i].id_length);
+    }
+    fuzz_require(segment_count(segment) == hits.count / 2, "each of which is there once");
+    arena_deinit(&arena);
+}
+
+static void load_segment(const char *path, struct codebook *codebook)
+{
+    struct segment *segment = NULL;
+    struct status st = { 0 };
+
+    if (segment_load(path, D, codebook, SEQUENCE, &segment, &st) != STATUS_OK) {
+        fuzz_require(segment == NULL, "a refused segment is none");
+        return;
+    }
+    use_segment(segment);
+    segment_unref(segment);
+}
+
+static void load_both(const uint8_t *data, size_t size)
+{
+    const char *path = fuzz_file(data, size);
+
+    load_segment(path, NULL);
+    load_segment(path, shared_codebook());
+}
+
+/* A section's offset, size and checksum at @data + @at, if it lies within the file. */
+static void mend_section(uint8_t *data, size_t size, size_t at)
+{
+    uint64_t offset, length, checksum;
+
+    memcpy(&offset, data + at, 8);
+    memcpy(&length, data + at + 8, 8);
+    if (offset > size || length > size - offset)
+        return;
+    checksum = XXH3_64bits(data + offset, length);
+    memcpy(data + at + 16, &checksum, 8);
+}
+
+int fuzz_segment(const uint8_t *data, size_t size)
+{
+    enum { SECTIONS_AT = 48, SECTION_BYTES = 24, CHECKED_BYTES = 120 };
+    uint64_t checksum;
+
+    load_both(data, size);
+    if (size < CHECKED_BYTES + sizeof checksum)
+        return 0;
+    uint8_t *mended = copy_of(data, size);
+    for (size_t at = SECTIONS_AT; at < CHECKED_BYTES; at += SECTION_BYTES)
+        mend_section(mended, size, at);
+    checksum = XXH3_64bits(mended, CHECKED_BYTES);
+    memcpy(mended + CHECKED_BYTES, &checksum, sizeof checksum);
+    load_both(mended, size);
+    free(mended);
+    return 0;
+}
+
+static void fill(struct segment *segment, size_t count)
+{
+    struct vector_random random = { SEED };
+    float *units = vector_random_units(&random, count, D, 5);
+
+    for (size_t i = 0; i < count; i++) {
+        uint8_t row[REFINE_SCALE_BYTES + D];
+        uint8_t code[CODEBOOK_CODE_BYTES];
+        char id[24];
+        struct status st = { 0 };
+        int length = snprintf(id, sizeof id, "%zu%s", i, i % 3 == 0 ? "-longer" : "");
+        refine_encode(units + i * D, D, row);
+        codebook_encode(shared_codebook(), units + i * D, 1, code);
+        fuzz_require(segment_put(segment, id, (size_t)length, row, code, &st) == STATUS_OK,
+                     "a segment takes what is put");
+    }
+    free(units);
+}
+
+static void append_file(const char *path, struct buf *to)
+{
+    FILE *file = fopen(path, "rb");
+    uint8_t bytes[4096];
+    size_t n;
+
+    while ((n = fread(bytes, 1, sizeof bytes, file)) > 0)
+        buf_append(to, bytes, n);
+    fclose(file);
+}
+
+bool fuzz_segment_seed(size_t n, struct buf *ret)
+{
+    static const size_t counts[] = { 3, 3, 300, 0 };
+    char path[] = "/tmp/sutra-fuzz-segment-XXXXXX";
+    struct segment *segment;
+    struct status st = { 0 };
+
+    if (n >= sizeof counts / sizeof counts[0])
+        return false;
+    fuzz_require(mkdtemp(path) != NULL, "there is a temporary folder");
+    segment = segment_new(D, n % 2 == 0 ? shared_codebook() : NULL);
+    fill(segment, counts[n]);
+    char name[64];
+    snprintf(name, sizeof name, "%s/segment", path);
+    fuzz_require(segment_save(segment, name, SEQUENCE, &st) == STATUS_OK, "a segment is saved");
+    append_file(name, ret);
+    remove(name);
+    remove(path);
+    segment_unref(segment);
+    return true;
+}
