@@ -28,7 +28,8 @@ static struct topology *random_topology(uint32_t shard_count)
     uint32_t owners = 1 + (uint32_t)(random_u64() % shard_count);
 
     for (uint32_t s = 0; s < shard_count; s++)
-        strcat(addresses, s == 0 ? "a" : ",a");
+        memcpy(addresses + 2 * s, (char[]){ (char)('a' + s), ',' }, 2);
+    addresses[2 * shard_count - 1] = '\0';
     cr_assert_eq(topology_even(addresses, 1, &topology, &st), STATUS_OK, "%s", st.message);
     for (int slot = 0; slot < SLOT_COUNT; slot++)
         topology->owner[slot] = (uint16_t)(random_u64() % owners);
