@@ -50,21 +50,10 @@ static void put_concept(struct buf *to, const void *value, size_t size,
     buf_deinit(&embedding);
 }
 
-static enum status_code check_reply_size(const struct buf *reply, struct status *st)
-{
-    if (reply->failed)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (reply->size > LIMIT_MESSAGE_BYTES)
-        return status_set_reason(st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
-                                 "the reply exceeds %d bytes, the limit of a message: ask for less",
-                                 LIMIT_MESSAGE_BYTES);
-    return STATUS_OK;
-}
-
 /* Ends the op with what is in @reply. */
 static enum status_code reply_with(struct op *op, struct buf *reply, struct status *st)
 {
-    if (st->code == STATUS_OK && check_reply_size(reply, st) == STATUS_OK)
+    if (st->code == STATUS_OK && limit_reply(reply, st) == STATUS_OK)
         op->bytes = rpc_bytes_from_buf(reply);
     buf_deinit(reply);
     return st->code;
@@ -125,7 +114,7 @@ static enum status_code put_window(struct batch *batch, size_t first, size_t n, 
                         batch->vectors == NULL ? NULL : &batch->vectors[first + i]);
         store_value_release(&values[i]);
     }
-    return check_reply_size(&batch->reply, st);
+    return limit_reply(&batch->reply, st);
 }
 
 static enum status_code put_batch(struct batch *batch, size_t n, struct status *st)

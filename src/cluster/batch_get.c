@@ -52,9 +52,7 @@ static void answer(struct fetch *fetch, const struct status *fetched)
 
     if (st.code == STATUS_OK) {
         encode_reply(get, &encoded);
-        if (encoded.failed)
-            status_set(&st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-        else
+        if (limit_reply(&encoded, &st) == STATUS_OK)
             reply = rpc_bytes_from_buf(&encoded);
     }
     buf_deinit(&encoded);

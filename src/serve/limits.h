@@ -5,6 +5,7 @@
  * Every limit a request can meet. AdminService.GetLimits answers with these very numbers.
  */
 
+#include "src/base/buf.h"
 #include "src/base/status.h"
 
 enum {
@@ -36,6 +37,18 @@ static inline enum status_code limit_call_memory(struct status *st)
     return status_set_reason(st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
                              "the call needs more than the %d MiB of memory that a call may use",
                              LIMIT_CALL_ARENA_BYTES >> 20);
+}
+
+/** RESOURCE_EXHAUSTED for an encoded reply that failed, or is larger than a message may be. */
+static inline enum status_code limit_reply(const struct buf *reply, struct status *st)
+{
+    if (reply->failed)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (reply->size <= LIMIT_MESSAGE_BYTES)
+        return STATUS_OK;
+    return status_set_reason(st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
+                             "the reply exceeds %d bytes, the limit of a message: ask for less",
+                             LIMIT_MESSAGE_BYTES);
 }
 
 #endif
