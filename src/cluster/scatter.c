@@ -86,14 +86,20 @@ void scatter_run(struct scatter *scatter, scatter_done_fn *done, void *ctx)
 static enum status_code add_missing(struct scatter_missing *missing, uint32_t shard,
                                     size_t capacity, struct arena *arena, struct status *st)
 {
+    size_t at = 0;
+
     if (missing->shards == NULL)
         missing->shards = arena_calloc(arena, capacity, sizeof *missing->shards);
     if (missing->shards == NULL)
         return limit_call_memory(st);
-    for (size_t i = 0; i < missing->count; i++)
-        if (missing->shards[i] == shard)
-            return STATUS_OK;
-    missing->shards[missing->count++] = shard;
+    while (at < missing->count && missing->shards[at] < shard)
+        at++;
+    if (at < missing->count && missing->shards[at] == shard)
+        return STATUS_OK; /* an earlier step missed it too */
+    memmove(missing->shards + at + 1, missing->shards + at,
+            (missing->count - at) * sizeof *missing->shards);
+    missing->shards[at] = shard;
+    missing->count++;
     return STATUS_OK;
 }
 
