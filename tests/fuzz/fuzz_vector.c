@@ -174,7 +174,7 @@ static void fill(struct segment *segment, size_t count)
         uint8_t code[CODEBOOK_CODE_BYTES];
         char id[24];
         struct status st = { 0 };
-        int length = snprintf(id, sizeof id, "%zu%s", i, i % 3 == 0 ? "-longer" : "");
+        int length = snprintf(id, sizeof id, "%zu%s", i, i % 4 == 0 ? "-longer" : "");
         refine_encode(units + i * D, D, row);
         codebook_encode(shared_codebook(), units + i * D, 1, code);
         fuzz_require(segment_put(segment, id, (size_t)length, row, code, &st) == STATUS_OK,
@@ -196,7 +196,7 @@ static void append_file(const char *path, struct buf *to)
 
 bool fuzz_segment_seed(size_t n, struct buf *ret)
 {
-    static const size_t counts[] = { 3, 3, 300, 0 };
+    static const size_t counts[] = { 4, 4, 300, 0 };
     char path[] = "/tmp/sutra-fuzz-segment-XXXXXX";
     struct segment *segment;
     struct status st = { 0 };

@@ -149,10 +149,19 @@ static size_t below(size_t bound)
     return bound == 0 ? 0 : (size_t)(random_u64() % bound);
 }
 
-/* Half of the places are near the start, where headers are. */
+/* Half of the places are near the start, where headers are, or near the end. */
 static size_t place(const struct buf *buf)
 {
-    return random_u64() % 2 == 0 ? below(buf->size) : below(buf->size < 160 ? buf->size : 160);
+    size_t near = buf->size < 160 ? buf->size : 160;
+
+    switch (below(4)) {
+    case 0:
+        return below(near);
+    case 1:
+        return buf->size == 0 ? 0 : buf->size - 1 - below(near);
+    default:
+        return below(buf->size);
+    }
 }
 
 static void change_byte(struct buf *buf)

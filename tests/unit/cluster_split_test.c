@@ -123,9 +123,13 @@ static bool split_all(const struct placement *placement, const struct concept_id
 
     if (!split_ids(placement, ids, n, arena, &split))
         return false;
-    for (uint32_t s = 0; s < placement->topology->shard_count; s++)
-        if (split_texts(&split.shards[s], ids, arena) == NULL)
+    for (uint32_t s = 0; s < placement->topology->shard_count; s++) {
+        char **texts = split_texts(&split.shards[s], ids, arena);
+        if (texts == NULL)
             return false;
+        for (size_t j = 0; j < split.shards[s].count; j++)
+            cr_assert_not_null(texts[j]);
+    }
     return true;
 }
 
