@@ -105,10 +105,15 @@ enum status_code op_install_codebook(struct op *op, struct status *st)
     const Sutra__Internal__V1__InstallCodebookRequest *request =
         (const Sutra__Internal__V1__InstallCodebookRequest *)op->request;
     Sutra__Internal__V1__InstallCodebookResponse *reply = op_new(op, sizeof *reply, st);
+    const struct index_install install = {
+        .bytes = request->codebook.data,
+        .size = request->codebook.len,
+        .expected_version = request->expected_version,
+        .cancelled = op_cancelled,
+        .context = op,
+    };
 
-    if (reply == NULL ||
-        index_install(op->shard->index, request->codebook.data, request->codebook.len,
-                      request->expected_version, st) != STATUS_OK)
+    if (reply == NULL || index_install(op->shard->index, &install, st) != STATUS_OK)
         return st->code;
     sutra__internal__v1__install_codebook_response__init(reply);
     reply->version = index_stats(op->shard->index).codebook.version;

@@ -20,6 +20,7 @@ struct index {
     struct codebook *codebook; /* of new writes: that of next, or else of current; NULL: none */
     pthread_mutex_t installing;
     pthread_t encoder; /* the thread that holds `installing` */
+    bool stopping;     /* atomic; a re-encoding in progress gives up */
 };
 
 enum status_code index_new(const char *segment_path, struct index **ret, struct status *st)
@@ -227,13 +228,23 @@ struct reencode {
     float rows[ENCODE_BATCH][LIMIT_DIMENSION];
     uint8_t codes[ENCODE_BATCH][CODEBOOK_CODE_BYTES];
     size_t count;
+    bool (*cancelled)(void *context);
+    void *context;
     struct status st;
 };
+
+static bool gives_up(const struct reencode *r)
+{
+    return __atomic_load_n(&r->index->stopping, __ATOMIC_RELAXED) ||
+           (r->cancelled != NULL && r->cancelled(r->context));
+}
 
 static enum status_code flush(struct reencode *r)
 {
     bool applied[ENCODE_BATCH];
 
+    if (gives_up(r))
+        return status_set(&r->st, STATUS_CANCELLED, "re-encoding was cancelled");
     codebook_encode(r->codebook, &r->rows[0][0], r->count, &r->codes[0][0]);
     for (size_t i = 0; i < r->count; i++)
         r->items[i].code = r->codes[i];
@@ -266,6 +277,7 @@ static bool reencode_one(void *context, const struct concept_id *id,
 }
 
 static enum status_code reencode_all(struct index *index, struct codebook *codebook,
+                                     bool (*cancelled)(void *context), void *context,
                                      struct status *st)
 {
     struct reencode *r = calloc(1, sizeof *r);
@@ -274,6 +286,8 @@ static enum status_code reencode_all(struct index *index, struct codebook *codeb
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     r->index = index;
     r->codebook = codebook;
+    r->cancelled = cancelled;
+    r->context = context;
     arena_init(&r->arena, LIMIT_CALL_ARENA_BYTES);
     if (store_scan_vectors(index->store, reencode_one, r, st) == STATUS_OK &&
         r->st.code == STATUS_OK)
@@ -312,26 +326,25 @@ static void end_switch(struct index *index, bool complete)
     segment_unref(old);
 }
 
-static enum status_code switch_to(struct index *index, struct codebook *codebook, const void *bytes,
-                                  size_t size, struct status *st)
+static enum status_code switch_to(struct index *index, struct codebook *codebook,
+                                  const struct index_install *install, struct status *st)
 {
     struct segment *next = segment_new(LIMIT_DIMENSION, codebook);
 
     if (next == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (store_put_codebook(index->store, bytes, size, true, st) != STATUS_OK) {
+    if (store_put_codebook(index->store, install->bytes, install->size, true, st) != STATUS_OK) {
         segment_unref(next);
         return st->code;
     }
     begin_switch(index, codebook_ref(codebook), next);
-    reencode_all(index, codebook, st);
+    reencode_all(index, codebook, install->cancelled, install->context, st);
     end_switch(index, st->code == STATUS_OK);
     return st->code;
 }
 
 static enum status_code install_locked(struct index *index, struct codebook *codebook,
-                                       const void *bytes, size_t size, uint64_t expected_version,
-                                       struct status *st)
+                                       const struct index_install *install, struct status *st)
 {
     uint64_t version = version_of(index->codebook);
 
@@ -340,25 +353,33 @@ static enum status_code install_locked(struct index *index, struct codebook *cod
                           codebook_info(codebook)->dimension, LIMIT_DIMENSION);
     if (version == version_of(codebook) && version_of(segment_codebook(index->current)) == version)
         return STATUS_OK;
-    if (version != expected_version && version != version_of(codebook))
+    if (version != install->expected_version && version != version_of(codebook))
         return status_set(st, STATUS_ABORTED,
                           "codebook version %" PRIu64 " is in force, not %" PRIu64, version,
-                          expected_version);
-    return switch_to(index, codebook, bytes, size, st);
+                          install->expected_version);
+    return switch_to(index, codebook, install, st);
 }
 
-enum status_code index_install(struct index *index, const void *bytes, size_t size,
-                               uint64_t expected_version, struct status *st)
+enum status_code index_install(struct index *index, const struct index_install *install,
+                               struct status *st)
 {
     struct codebook *codebook;
 
-    if (codebook_parse(bytes, size, &codebook, st) != STATUS_OK)
+    if (codebook_parse(install->bytes, install->size, &codebook, st) != STATUS_OK)
         return status_wrap(st, "install codebook");
-    pthread_mutex_lock(&index->installing);
-    install_locked(index, codebook, bytes, size, expected_version, st);
-    pthread_mutex_unlock(&index->installing);
+    if (pthread_mutex_trylock(&index->installing) == 0) {
+        install_locked(index, codebook, install, st);
+        pthread_mutex_unlock(&index->installing);
+    } else {
+        status_set(st, STATUS_ABORTED, "another codebook is being installed");
+    }
     codebook_unref(codebook);
     return st->code;
+}
+
+void index_stop(struct index *index)
+{
+    __atomic_store_n(&index->stopping, true, __ATOMIC_RELAXED);
 }
 
 struct index_stats index_stats(struct index *index)

@@ -42,12 +42,25 @@ struct segment *index_segment(struct index *index);
 /** The codebook that new writes are encoded with, referenced; NULL before there is one. */
 struct codebook *index_codebook(struct index *index);
 
+struct index_install {
+    const void *bytes; /* a serialized codebook */
+    size_t size;
+    uint64_t expected_version;
+    bool (*cancelled)(void *context); /* polled while re-encoding; NULL: never */
+    void *context;
+};
+
 /**
- * Installs @bytes, if the version in force is @expected_version (ABORTED otherwise; fine if it is
- * already the new one), and re-encodes every vector. Returns when searches use it. One at a time.
+ * Installs a codebook, if the version in force is the expected one (ABORTED otherwise, and while
+ * another is being installed; fine if it is already the new one), and re-encodes every vector.
+ * Returns when searches use it. CANCELLED: the codebook is in force for writes, searches go on with
+ * the old one; install it again.
  */
-enum status_code index_install(struct index *index, const void *bytes, size_t size,
-                               uint64_t expected_version, struct status *st);
+enum status_code index_install(struct index *index, const struct index_install *install,
+                               struct status *st);
+
+/** Lets an installation in progress end with CANCELLED. Any thread. */
+void index_stop(struct index *index);
 
 struct index_stats {
     struct codebook_info codebook; /* of what is searched; version 0: none */

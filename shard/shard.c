@@ -99,6 +99,7 @@ enum status_code shard_start(struct shard *shard, struct cluster *cluster, struc
 
 void shard_stop(struct shard *shard)
 {
+    index_stop(shard->index);
     trainer_stop(shard->trainer);
     keeper_stop(shard->keeper);
     courier_stop(shard->courier);

@@ -210,7 +210,7 @@ static enum status_code train_on(struct task *task, const struct sample *sample,
 
     if (sample->count < CODEBOOK_MIN_SAMPLES)
         return status_set(st, STATUS_FAILED_PRECONDITION,
-                          "a codebook needs %d vectors, the cluster has %zu", CODEBOOK_MIN_SAMPLES,
+                          "a codebook needs %d vectors, the sample has %zu", CODEBOOK_MIN_SAMPLES,
                           sample->count);
     rows = malloc(sample->count * LIMIT_DIMENSION * sizeof *rows);
     if (rows == NULL)

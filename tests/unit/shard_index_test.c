@@ -151,7 +151,11 @@ static enum status_code install(struct fixture *f, const struct buf *bytes, uint
                                 struct status *st)
 {
     *st = (struct status){ 0 };
-    return index_install(f->index, bytes->data, bytes->size, expected, st);
+    const struct index_install install = { .bytes = bytes->data,
+                                           .size = bytes->size,
+                                           .expected_version = expected };
+
+    return index_install(f->index, &install, st);
 }
 
 static void install_version(struct fixture *f, uint64_t version, uint64_t expected)
@@ -418,6 +422,33 @@ Test(index, a_codebook_that_is_none_is_refused)
     buf_deinit(&bytes);
     buf_deinit(&other);
     codebook_unref(small);
+}
+
+static bool at_once(void *context)
+{
+    (void)context;
+    return true;
+}
+
+Test(index, a_cancelled_install_leaves_search_as_it_was_and_can_be_repeated)
+{
+    struct buf bytes = codebook_bytes(1);
+    const struct index_install cancelled = { .bytes = bytes.data,
+                                             .size = bytes.size,
+                                             .cancelled = at_once };
+    struct fixture f;
+    struct status st = { 0 };
+
+    set_up(&f);
+    write_range(&f, 0, N);
+    cr_expect_eq(index_install(f.index, &cancelled, &st), STATUS_CANCELLED, "%s", st.message);
+    cr_expect_eq(count(&f), N);
+    cr_expect_eq(index_stats(f.index).codebook.version, 0);
+    cr_expect_eq(install(&f, &bytes, 0, &st), STATUS_OK, "%s", st.message);
+    cr_expect_eq(count(&f), N);
+    expect_stored_version(&f, 1);
+    tear_down(&f);
+    buf_deinit(&bytes);
 }
 
 Test(index, a_vector_that_is_none_stops_an_install)

@@ -137,11 +137,13 @@ static void install_codebook(void)
 {
     struct codebook *codebook = vector_random_codebook(SEED, D, 1);
     struct buf bytes = { 0 };
+    struct index_install install = { 0 };
     struct status st = { 0 };
 
     codebook_serialize(codebook, &bytes);
-    cr_assert_eq(index_install(f.shard->index, bytes.data, bytes.size, 0, &st), STATUS_OK, "%s",
-                 st.message);
+    install.bytes = bytes.data;
+    install.size = bytes.size;
+    cr_assert_eq(index_install(f.shard->index, &install, &st), STATUS_OK, "%s", st.message);
     buf_deinit(&bytes);
     codebook_unref(codebook);
 }
