@@ -85,9 +85,9 @@ static void merge(struct scatter *scatter, void *ctx)
     fetch->done(fetch, &st);
 }
 
-static Sutra__V1__BatchGetRequest *shard_part(const struct fetch *fetch,
-                                              const struct split_shard *shard)
+static const ProtobufCMessage *shard_part(void *ctx, const struct split_shard *shard)
 {
+    const struct fetch *fetch = ctx;
     struct arena *arena = verb_arena(fetch->verb);
     Sutra__V1__BatchGetRequest *request = arena_alloc(arena, sizeof *request);
 
@@ -97,21 +97,7 @@ static Sutra__V1__BatchGetRequest *shard_part(const struct fetch *fetch,
     request->include_embedding = fetch->include_embedding;
     request->n_ids = shard->count;
     request->ids = split_texts(shard, fetch->ids, arena);
-    return request->ids == NULL ? NULL : request;
-}
-
-static bool add_parts(const struct fetch *fetch, struct scatter *scatter)
-{
-    for (uint32_t s = 0; s < fetch->verb->placement->topology->shard_count; s++) {
-        Sutra__V1__BatchGetRequest *request;
-        if (fetch->split.shards[s].count == 0)
-            continue;
-        request = shard_part(fetch, &fetch->split.shards[s]);
-        if (request == NULL)
-            return false;
-        scatter_add(scatter, s, &request->base);
-    }
-    return true;
+    return request->ids == NULL ? NULL : &request->base;
 }
 
 static bool prepare(struct fetch *fetch)
@@ -130,13 +116,12 @@ void fetch_run(struct fetch *fetch)
     struct status st = { 0 };
 
     if (prepare(fetch))
-        scatter =
-            scatter_new(fetch->verb->placement, fetch->verb->call, "BatchGet", fetch->split.used);
-    if (scatter != NULL && add_parts(fetch, scatter)) {
+        scatter = split_scatter(&fetch->split, fetch->verb->placement, fetch->verb->call,
+                                "BatchGet", shard_part, fetch);
+    if (scatter != NULL) {
         scatter_run(scatter, merge, fetch);
         return;
     }
-    scatter_free(scatter);
     limit_call_memory(&st);
     fetch->done(fetch, &st);
 }

@@ -41,3 +41,23 @@ char **split_texts(const struct split_shard *shard, const struct concept_id *ids
     }
     return texts;
 }
+
+struct scatter *split_scatter(const struct split *split, struct placement *placement,
+                              struct rpc_call *parent, const char *method, split_request_fn *make,
+                              void *ctx)
+{
+    struct scatter *scatter = scatter_new(placement, parent, method, split->used);
+
+    for (uint32_t s = 0; scatter != NULL && s < placement->topology->shard_count; s++) {
+        const ProtobufCMessage *request;
+        if (split->shards[s].count == 0)
+            continue;
+        request = make(ctx, &split->shards[s]);
+        if (request == NULL) {
+            scatter_free(scatter);
+            return NULL;
+        }
+        scatter_add(scatter, s, request);
+    }
+    return scatter;
+}

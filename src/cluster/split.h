@@ -7,6 +7,7 @@
 
 #include "src/base/arena.h"
 #include "src/cluster/placement.h"
+#include "src/cluster/scatter.h"
 
 struct split_shard {
     size_t count;
@@ -27,5 +28,13 @@ bool split_ids(const struct placement *placement, const struct concept_id *ids, 
  * full. */
 char **split_texts(const struct split_shard *shard, const struct concept_id *ids,
                    struct arena *arena);
+
+/** Makes the request for one shard's part; NULL when memory runs out. */
+typedef const ProtobufCMessage *split_request_fn(void *ctx, const struct split_shard *shard);
+
+/** A scatter of @method to every shard that has a part; NULL without memory. */
+struct scatter *split_scatter(const struct split *split, struct placement *placement,
+                              struct rpc_call *parent, const char *method, split_request_fn *make,
+                              void *ctx);
 
 #endif

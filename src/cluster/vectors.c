@@ -42,9 +42,9 @@ static void merge(struct scatter *scatter, void *ctx)
     vectors->done(vectors, &st);
 }
 
-static Sutra__Internal__V1__VectorsRequest *shard_part(const struct vectors *vectors,
-                                                       const struct split_shard *shard)
+static const ProtobufCMessage *shard_part(void *ctx, const struct split_shard *shard)
 {
+    const struct vectors *vectors = ctx;
     struct arena *arena = verb_arena(vectors->verb);
     Sutra__Internal__V1__VectorsRequest *request = arena_alloc(arena, sizeof *request);
 
@@ -54,21 +54,7 @@ static Sutra__Internal__V1__VectorsRequest *shard_part(const struct vectors *vec
     request->decoded = vectors->decoded;
     request->n_ids = shard->count;
     request->ids = split_texts(shard, vectors->ids, arena);
-    return request->ids == NULL ? NULL : request;
-}
-
-static bool add_parts(const struct vectors *vectors, struct scatter *scatter)
-{
-    for (uint32_t s = 0; s < vectors->verb->placement->topology->shard_count; s++) {
-        Sutra__Internal__V1__VectorsRequest *request;
-        if (vectors->split.shards[s].count == 0)
-            continue;
-        request = shard_part(vectors, &vectors->split.shards[s]);
-        if (request == NULL)
-            return false;
-        scatter_add(scatter, s, &request->base);
-    }
-    return true;
+    return request->ids == NULL ? NULL : &request->base;
 }
 
 void vectors_run(struct vectors *vectors)
@@ -80,12 +66,12 @@ void vectors_run(struct vectors *vectors)
     vectors->rows = arena_calloc(verb_arena(verb), vectors->n, sizeof *vectors->rows);
     if (vectors->rows != NULL &&
         split_ids(verb->placement, vectors->ids, vectors->n, verb_arena(verb), &vectors->split))
-        scatter = scatter_new(verb->placement, verb->call, "Vectors", vectors->split.used);
-    if (scatter != NULL && add_parts(vectors, scatter)) {
+        scatter = split_scatter(&vectors->split, verb->placement, verb->call, "Vectors", shard_part,
+                                vectors);
+    if (scatter != NULL) {
         scatter_run(scatter, merge, vectors);
         return;
     }
-    scatter_free(scatter);
     limit_call_memory(&st);
     vectors->done(vectors, &st);
 }

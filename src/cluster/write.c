@@ -167,9 +167,9 @@ static void merge(struct scatter *scatter, void *ctx)
     job->next(job);
 }
 
-static Sutra__Internal__V1__WriteRequest *shard_part(struct write_job *job,
-                                                     const struct split_shard *shard)
+static const ProtobufCMessage *shard_part(void *ctx, const struct split_shard *shard)
 {
+    struct write_job *job = ctx;
     Sutra__Internal__V1__WriteRequest *request = arena_alloc(job->arena, sizeof *request);
 
     if (request == NULL)
@@ -181,21 +181,7 @@ static Sutra__Internal__V1__WriteRequest *shard_part(struct write_job *job,
     request->items = arena_calloc(job->arena, shard->count, sizeof *request->items);
     for (size_t j = 0; request->items != NULL && j < shard->count; j++)
         request->items[j] = job->items[shard->indexes[j]];
-    return request->items == NULL ? NULL : request;
-}
-
-static bool add_parts(struct write_job *job, struct scatter *scatter)
-{
-    for (uint32_t s = 0; s < job->verb->placement->topology->shard_count; s++) {
-        Sutra__Internal__V1__WriteRequest *request;
-        if (job->split.shards[s].count == 0)
-            continue;
-        request = shard_part(job, &job->split.shards[s]);
-        if (request == NULL)
-            return false;
-        scatter_add(scatter, s, &request->base);
-    }
-    return true;
+    return request->items == NULL ? NULL : &request->base;
 }
 
 void write_commit(struct write_job *job, write_step_fn *done)
@@ -205,12 +191,12 @@ void write_commit(struct write_job *job, write_step_fn *done)
     job->next = done;
     if (job->results != NULL &&
         split_ids(job->verb->placement, job->ids, job->n, job->arena, &job->split))
-        scatter = scatter_new(job->verb->placement, job->verb->call, "Write", job->split.used);
-    if (scatter != NULL && add_parts(job, scatter)) {
+        scatter = split_scatter(&job->split, job->verb->placement, job->verb->call, "Write",
+                                shard_part, job);
+    if (scatter != NULL) {
         scatter_run(scatter, merge, job);
         return;
     }
-    scatter_free(scatter);
     job->results = NULL;
     done(job);
 }
