@@ -60,7 +60,8 @@ struct rpc_bytes *rpc_take_request_bytes(struct rpc_call *call);
  * Ends the call. A unary call answers @reply if @st is OK; a stream ends after everything that was
  * sent, and @reply is NULL. Otherwise the caller gets the status, with google.rpc.Status in
  * grpc-status-details-bin: BadRequest if st->field is set, ErrorInfo (domain "sutra.v1") if
- * st->reason is. Both arguments are borrowed.
+ * st->reason is. A reply above max_message_bytes becomes RESOURCE_EXHAUSTED (reason
+ * LIMIT_EXCEEDED). Both arguments are borrowed.
  */
 void rpc_finish(struct rpc_call *call, const ProtobufCMessage *reply, const struct status *st);
 

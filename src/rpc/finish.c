@@ -107,26 +107,48 @@ static bool wants_reply(const struct rpc_call *call, const struct status *st)
     return st->code == STATUS_OK && call->method->method.kind == RPC_UNARY;
 }
 
+static void end_with_error(struct rpc_call *call, const struct status *st)
+{
+    end(call, NULL, st, pack_details(call, st));
+}
+
+/* Takes @reply. One that no client of ours would accept is an error that says so. */
+static void end_with_reply(struct rpc_call *call, struct rpc_bytes *reply, const struct status *ok)
+{
+    size_t limit = call->server->options.max_message_bytes;
+    size_t size = reply == NULL ? 0 : rpc_bytes_size(reply);
+    struct status too_large = { 0 };
+
+    assert((reply != NULL) == wants_reply(call, ok));
+    if (size <= limit) {
+        end(call, reply, ok, NULL);
+        return;
+    }
+    rpc_bytes_free(reply);
+    status_set_reason(&too_large, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
+                      "the reply has %zu bytes, the limit of a message is %zu: ask for less", size,
+                      limit);
+    end_with_error(call, &too_large);
+}
+
 void rpc_finish(struct rpc_call *call, const ProtobufCMessage *reply, const struct status *st)
 {
     if (st->code != STATUS_OK) {
-        end(call, NULL, st, pack_details(call, st));
+        end_with_error(call, st);
         return;
     }
-    assert((reply != NULL) == wants_reply(call, st));
     assert(reply == NULL || call->method->method.raw || reply->descriptor == call->method->output);
-    end(call, reply == NULL ? NULL : rpc_bytes_pack(reply), st, NULL);
+    end_with_reply(call, reply == NULL ? NULL : rpc_bytes_pack(reply), st);
 }
 
 void rpc_finish_bytes(struct rpc_call *call, struct rpc_bytes *reply, const struct status *st)
 {
     if (st->code != STATUS_OK) {
         rpc_bytes_free(reply);
-        rpc_finish(call, NULL, st);
+        end_with_error(call, st);
         return;
     }
-    assert((reply != NULL) == wants_reply(call, st));
-    end(call, reply, st, NULL);
+    end_with_reply(call, reply, st);
 }
 
 void rpc_finish_forward(struct rpc_call *call, struct rpc_result *result)

@@ -290,6 +290,40 @@ Test(rpc_unary, an_oversize_message_is_refused_before_the_pool_too)
     oversize(&echo_on_pool, 1, "Get");
 }
 
+static void get_large(struct rpc_call *call, const ProtobufCMessage *message, void *service)
+{
+    Sutra__V1__GetResponse reply = SUTRA__V1__GET_RESPONSE__INIT;
+    Sutra__V1__Concept concept = SUTRA__V1__CONCEPT__INIT;
+    struct status ok = { 0 };
+    char content[2001];
+
+    (void)service;
+    memset(content, 'x', sizeof content);
+    content[strcmp(((const Sutra__V1__GetRequest *)message)->id, "small") == 0 ? 10 : 2000] = '\0';
+    concept.id = "a";
+    concept.content = content;
+    reply.concept = &concept;
+    rpc_finish(call, &reply.base, &ok);
+}
+
+Test(rpc_unary, an_oversize_reply_is_an_error_that_names_the_limit)
+{
+    arena_init(&arena, ARENA_LIMIT);
+    rpc_fixture_start(&f,
+                      &(struct rpc_fixture_setup){
+                          .options = { .max_message_bytes = 1000 },
+                          .methods = &(struct rpc_method){ .name = "Get", .handler = get_large },
+                          .count = 1,
+                      });
+    cr_assert(eq(ptr, (void *)get_id(f.channel, "large", &arena, &st), NULL));
+    cr_assert(eq(int, st.code, STATUS_RESOURCE_EXHAUSTED), "%s", st.message);
+    cr_assert(eq(str, st.reason, "LIMIT_EXCEEDED"));
+    cr_assert(ne(ptr, strstr(st.message, "is 1000"), NULL), "%s", st.message);
+    status_clear(&st);
+    cr_assert(eq(str, (char *)get_id(f.channel, "small", &arena, &st), "a"));
+    stop();
+}
+
 /* Deadlines and cancellation. ----------------------------------------------------------------- */
 
 struct waiting {
