@@ -82,8 +82,11 @@ Test(topology, has_at_most_1024_shards)
     enum { ENTRY_BYTES = 5 }; /* "0000," */
     char list[ENTRY_BYTES * (TOPOLOGY_MAX_SHARDS + 1) + 1];
 
-    for (int i = 0; i <= TOPOLOGY_MAX_SHARDS; i++)
-        snprintf(list + ENTRY_BYTES * i, ENTRY_BYTES + 1, "%04d,", i);
+    for (int i = 0; i <= TOPOLOGY_MAX_SHARDS; i++) {
+        char entry[16];
+        snprintf(entry, sizeof entry, "%04d,", i);
+        memcpy(list + ENTRY_BYTES * i, entry, ENTRY_BYTES);
+    }
     list[ENTRY_BYTES * (TOPOLOGY_MAX_SHARDS + 1) - 1] = '\0';
     cr_expect_eq(topology_even(list, 1, &topology, &st), STATUS_INVALID_ARGUMENT);
     cr_expect_str_eq(st.message, "a topology has 1 to 1024 shards, not 1025");
