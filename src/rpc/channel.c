@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/rpc/address.h"
 #include "src/rpc/client_impl.h"
 
 enum { MIB = 1024 * 1024 };
@@ -47,23 +48,6 @@ static grpc_channel *create(const char *target, const struct rpc_channel_options
     return channel;
 }
 
-static bool is_port(const char *text)
-{
-    char *end;
-    long port = strtol(text, &end, 10);
-
-    return end != text && *end == '\0' && port > 0 && port < 65536;
-}
-
-static bool is_target(const char *target)
-{
-    const char *colon = strrchr(target, ':');
-
-    if (strncmp(target, "unix:", 5) == 0)
-        return target[5] != '\0';
-    return colon != NULL && colon != target && is_port(colon + 1);
-}
-
 enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
                                   const struct rpc_channel_options *options,
                                   struct rpc_channel **ret_channel, struct status *st)
@@ -72,7 +56,7 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
     struct rpc_channel *channel;
 
     assert(options == NULL || options->max_message_bytes <= INT_MAX);
-    if (!is_target(target))
+    if (!rpc_address_valid(target, 1))
         return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
                           target);
     channel = calloc(1, sizeof *channel);

@@ -1,4 +1,5 @@
 #include "src/rpc/server.h"
+#include "src/rpc/address.h"
 
 #include <assert.h>
 #include <grpc/grpc_security.h>
@@ -203,9 +204,16 @@ const char *rpc_server_service_name(const struct rpc_server *server, size_t inde
 enum status_code rpc_server_listen(struct rpc_server *server, const char *address, int *ret_port,
                                    struct status *st)
 {
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
-    int port = grpc_server_add_http2_port(server->grpc, address, credentials);
+    grpc_server_credentials *credentials;
+    int port;
 
+    if (!rpc_address_valid(address, 0))
+        return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
+                          address);
+    if (rpc_address_in_use(address))
+        return status_set(st, STATUS_UNAVAILABLE, "cannot listen on '%s': it is in use", address);
+    credentials = grpc_insecure_server_credentials_create();
+    port = grpc_server_add_http2_port(server->grpc, address, credentials);
     grpc_server_credentials_release(credentials);
     if (port == 0)
         return status_set(st, STATUS_UNAVAILABLE, "cannot listen on '%s'", address);

@@ -82,7 +82,7 @@ void rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDes
                             const struct rpc_method *methods, size_t count, void *service);
 
 /** "127.0.0.1:0", "[::]:7000" or "unix:/path"; *ret_port is the port bound (1 for a unix socket;
- * may be NULL). UNAVAILABLE when the address cannot be bound. */
+ * may be NULL). INVALID_ARGUMENT for what is no address, UNAVAILABLE when it cannot be bound. */
 enum status_code rpc_server_listen(struct rpc_server *server, const char *address, int *ret_port,
                                    struct status *st);
 

@@ -380,6 +380,40 @@ Test(rpc_server, a_taken_port_is_an_error)
     stop();
 }
 
+Test(rpc_server, a_taken_socket_is_an_error_and_stays_its_owners)
+{
+    struct rpc_server *second = NULL;
+    struct rpc_server *first = NULL;
+    char address[64];
+
+    start(&(struct rpc_fixture_setup){ .methods = &echo_on_loop, .count = 1 });
+    snprintf(address, sizeof address, "unix:/tmp/sutra-rpc-test-%d", (int)getpid());
+    rpc_server_new(f.loop, NULL, &first, &st);
+    rpc_server_new(f.loop, NULL, &second, &st);
+    cr_assert(eq(int, rpc_server_listen(first, address, NULL, &st), STATUS_OK), "%s", st.message);
+    cr_assert(eq(int, rpc_server_start(first, &st), STATUS_OK));
+    cr_assert(eq(int, rpc_server_listen(second, address, NULL, &st), STATUS_UNAVAILABLE));
+    cr_assert(ne(ptr, strstr(st.message, "in use"), NULL), "%s", st.message);
+    rpc_server_free(second);
+    cr_assert(eq(int, access(address + strlen("unix:"), F_OK), 0));
+    rpc_server_free(first);
+    stop();
+}
+
+Test(rpc_server, what_is_no_address_is_an_error)
+{
+    static const char *const wrong[] = { "", "localhost", ":1", "a:", "a:65536", "a:-1", "unix:" };
+
+    start(&(struct rpc_fixture_setup){ .methods = &echo_on_loop, .count = 1 });
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct status refused = { 0 };
+        cr_assert(
+            eq(int, rpc_server_listen(f.server, wrong[i], NULL, &refused), STATUS_INVALID_ARGUMENT),
+            "%s", wrong[i]);
+    }
+    stop();
+}
+
 /* Shutting down. ------------------------------------------------------------------------------ */
 
 static void *shut_down(void *ctx)

@@ -1,0 +1,53 @@
+#include "src/rpc/address.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char unix_prefix[] = "unix:";
+
+/* The path of a "unix:" address, NULL for another. */
+static const char *socket_path(const char *text)
+{
+    size_t length = sizeof unix_prefix - 1;
+
+    return strncmp(text, unix_prefix, length) == 0 ? text + length : NULL;
+}
+
+static bool is_port(const char *text, long min_port)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+
+    return end != text && *end == '\0' && port >= min_port && port < 65536;
+}
+
+bool rpc_address_valid(const char *text, long min_port)
+{
+    const char *path = socket_path(text);
+    const char *colon = strrchr(text, ':');
+
+    if (path != NULL)
+        return path[0] != '\0';
+    return colon != NULL && colon != text && is_port(colon + 1, min_port);
+}
+
+bool rpc_address_in_use(const char *text)
+{
+    const char *path = socket_path(text);
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd;
+    bool answered;
+
+    if (path == NULL || strlen(path) >= sizeof address.sun_path)
+        return false; /* for TCP, and for what cannot be bound either, listening itself will tell */
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    answered = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return answered;
+}
