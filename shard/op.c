@@ -172,13 +172,26 @@ static enum status_code check_epoch(struct shard *shard, struct rpc_call *call, 
         "the request was made under epoch %" PRIu64 ", the shard knows %" PRIu64, epoch, known);
 }
 
+/* A caller whose topology has this address at another place would count one shard twice and miss
+ * the other. */
+static enum status_code check_number(struct shard *shard, struct rpc_call *call, struct status *st)
+{
+    const char *text = rpc_metadata(call, "x-sutra-shard");
+
+    if (text == NULL || strtoul(text, NULL, 10) == shard->options.index)
+        return STATUS_OK;
+    return status_set_reason(st, STATUS_FAILED_PRECONDITION, "WRONG_SHARD",
+                             "this is shard %u, the request is for shard %s: the topologies differ",
+                             shard->options.index, text);
+}
+
 static void serve_internal(struct rpc_call *call, const ProtobufCMessage *none, void *ctx)
 {
     struct shard *shard = ctx;
     struct status st = { 0 };
 
     (void)none;
-    if (check_epoch(shard, call, &st) != STATUS_OK) {
+    if (check_epoch(shard, call, &st) != STATUS_OK || check_number(shard, call, &st) != STATUS_OK) {
         rpc_finish(call, NULL, &st);
         return;
     }

@@ -41,6 +41,38 @@ static void store_on_vector(void *context, const struct concept_id *id,
     index_on_vector(((struct shard *)context)->index, id, vector);
 }
 
+static enum status_code check_run(struct shard *shard, struct slot_run run, struct status *st)
+{
+    struct text_view *values;
+    struct arena arena;
+    size_t found = 0;
+    bool done;
+
+    arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
+    store_list(shard->store, run.first, run.last, (struct text_view){ 0 }, 1, &arena, &values,
+               &found, &done, st);
+    arena_deinit(&arena);
+    if (st->code != STATUS_OK || found == 0)
+        return st->code;
+    return status_set(st, STATUS_FAILED_PRECONDITION,
+                      "'%s' holds concepts of slots %u-%u, which the topology gives to shard %u; "
+                      "open it with the topology it was written with",
+                      shard->options.data, run.first, run.last, run.shard);
+}
+
+/* Concepts of foreign slots could be neither found nor moved: the folder belongs to another
+ * topology. */
+static enum status_code check_slots(struct shard *shard, struct status *st)
+{
+    for (int slot = 0; slot < SLOT_COUNT;) {
+        struct slot_run run = topology_run_at(shard->topology, (uint16_t)slot);
+        if (run.shard != shard->options.index && check_run(shard, run, st) != STATUS_OK)
+            return st->code;
+        slot = run.last + 1;
+    }
+    return STATUS_OK;
+}
+
 static enum status_code open_data(struct shard *shard, struct status *st)
 {
     char store_path[PATH_BYTES];
@@ -61,6 +93,8 @@ static enum status_code open_data(struct shard *shard, struct status *st)
     if (make_folder(shard->options.data, st) != STATUS_OK ||
         index_new(segment_path, &shard->index, st) != STATUS_OK ||
         store_open(&options, &shard->store, st) != STATUS_OK)
+        return st->code;
+    if (check_slots(shard, st) != STATUS_OK)
         return st->code;
     return index_open(shard->index, shard->store, st);
 }

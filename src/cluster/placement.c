@@ -96,7 +96,11 @@ static void call_remote(struct placement *placement, uint32_t shard,
 {
     struct remote_call *remote = malloc(sizeof *remote);
     char epoch[24];
-    const struct rpc_metadata_pair metadata = { "x-sutra-epoch", epoch };
+    char number[16];
+    const struct rpc_metadata_pair metadata[] = {
+        { "x-sutra-epoch", epoch },
+        { "x-sutra-shard", number },
+    };
 
     /* Without memory for this little there is no answer to give either. */
     assert(remote != NULL);
@@ -104,6 +108,7 @@ static void call_remote(struct placement *placement, uint32_t shard,
         .placement = placement_ref(placement), .shard = shard, .done = done, .ctx = ctx
     };
     snprintf(epoch, sizeof epoch, "%" PRIu64, placement->topology->epoch);
+    snprintf(number, sizeof number, "%u", shard);
     rpc_call_unary(placement->channels[shard],
                    &(struct rpc_request){
                        .service = &sutra__internal__v1__shard_service__descriptor,
@@ -112,8 +117,8 @@ static void call_remote(struct placement *placement, uint32_t shard,
                        .bytes = request->bytes,
                        .parent = request->parent,
                        .deadline_us = request->deadline_us,
-                       .metadata = &metadata,
-                       .metadata_count = 1,
+                       .metadata = metadata,
+                       .metadata_count = sizeof metadata / sizeof metadata[0],
                    },
                    remote_done, remote, NULL);
 }

@@ -232,6 +232,51 @@ Test(topology, a_bad_or_older_file_changes_nothing, .init = start, .fini = stop,
     cr_expect_eq(test_fixture_stats(&f)->n_shards, 2);
 }
 
+static void router_over(struct test_process *router, const char *first, const char *second)
+{
+    char shards[2 * TEST_ADDRESS_SIZE];
+    char socket[TEST_ADDRESS_SIZE];
+
+    snprintf(shards, sizeof shards, "%s,%s", first, second);
+    snprintf(socket, sizeof socket, "unix:%s/other", f.cluster.folder);
+    test_process_start(router, (const char *const[]){ "router/sutra-router", "--listen", socket,
+                                                      "--shards", shards, NULL });
+}
+
+Test(topology, a_shard_at_another_place_than_the_router_thinks_is_noticed, .init = start,
+     .fini = stop, .timeout = 120)
+{
+    Sutra__V1__StatsRequest request = SUTRA__V1__STATS_REQUEST__INIT;
+    Sutra__V1__StatsResponse *reply = NULL;
+    struct test_process router = { 0 };
+    struct client *client;
+    struct status st = { 0 };
+
+    router_over(&router, f.cluster.shards[1].address, f.cluster.shards[0].address);
+    client = test_client_open(router.address);
+    client_stats(client, &request, &f.arena, &reply, &st);
+    cr_expect_str_eq(st.reason, "WRONG_SHARD", "%s", st.reason);
+    test_expect_status(&st, STATUS_FAILED_PRECONDITION, "", "this is shard 1");
+    client_close(client);
+    cr_expect_eq(test_process_stop(&router), 0);
+}
+
+Test(topology, data_of_foreign_slots_is_not_opened, .init = start, .fini = stop, .timeout = 120)
+{
+    struct test_output output;
+    char data[96];
+
+    test_fixture_write(&f, 0, 50, 0);
+    test_cluster_stop_shard(&f.cluster, 0);
+    snprintf(data, sizeof data, "%s/data0", f.cluster.folder);
+    test_run((const char *const[]){ "shard/sutra-shard", "--data", data, "--listen", "127.0.0.1:0",
+                                    "--shards", "a:1,b:1,c:1,d:1", NULL },
+             &output);
+    cr_expect_eq(output.status, 1);
+    cr_expect_not_null(strstr(output.text, "holds concepts of slots 1024-2047"), "%s", output.text);
+    test_cluster_start_shard(&f.cluster, 0);
+}
+
 Test(topology, a_shard_alone_owns_every_slot, .timeout = 120, .fini = stop)
 {
     test_fixture_start(&f, &(struct test_cluster_options){ .shards = 1 });
