@@ -92,7 +92,7 @@ static enum status_code run(void *process, struct status *st)
         open_topology(p, st) != STATUS_OK || open_cluster(p, st) != STATUS_OK)
         return st->code;
     cluster_register(p->cluster, p->serve.server);
-    embedder_register(p->embedder, p->serve.server);
+    embedder_register(p->embedder, &p->serve);
     return serve_run(&p->serve, "sutra-router", p->config.listen, (int64_t)p->config.grace_ms, st);
 }
 

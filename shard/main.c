@@ -40,7 +40,7 @@ struct shard_config {
 static const struct config_option options[] = {
     OPTION(data, "data", CONFIG_STRING, "", 0, 0,
            "folder of this shard's data; created if missing"),
-    OPTION(listen, "listen", CONFIG_STRING, "127.0.0.1:7401", 0, 0,
+    OPTION(listen, "listen", CONFIG_STRING, "127.0.0.1:7400", 0, 0,
            "host:port (port 0: any free one) or unix:/path"),
     OPTION(topology, "topology", CONFIG_STRING, "", 0, 0,
            "topology file, reloaded when it changes; without it and --shards: one shard alone"),
@@ -127,7 +127,7 @@ static enum status_code run(void *process, struct status *st)
         return st->code;
     cluster_register(p->cluster, p->serve.server);
     shard_register(p->shard, p->serve.server);
-    embedder_register(p->embedder, p->serve.server);
+    embedder_register(p->embedder, &p->serve);
     return serve_run(&p->serve, "sutra-shard", p->config.listen, (int64_t)p->config.grace_ms, st);
 }
 

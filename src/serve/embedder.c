@@ -398,7 +398,10 @@ static const struct rpc_method methods[] = {
     { .name = "Info", .handler = serve_info, .raw = true },
 };
 
-void embedder_register(struct embedder *embedder, struct rpc_server *server)
+void embedder_register(struct embedder *embedder, struct serve *serve)
 {
-    rpc_server_add_service(server, service, methods, sizeof methods / sizeof methods[0], embedder);
+    rpc_server_add_service(serve->server, service, methods, sizeof methods / sizeof methods[0],
+                           embedder);
+    if (embedder->missing.code != STATUS_OK)
+        serve->out_of_service = service->name;
 }

@@ -15,7 +15,7 @@
 #include "src/embed/embed.h"
 #include "src/rpc/call.h"
 #include "src/rpc/loop.h"
-#include "src/rpc/server.h"
+#include "src/serve/serve.h"
 
 struct embedder;
 
@@ -48,7 +48,7 @@ void embedder_embed(struct embedder *embedder, struct rpc_call *parent,
                     const struct embed_text *texts, size_t n, float *ret_rows,
                     embedder_done_fn *done, void *ctx);
 
-/** Adds sutra.v1.EmbeddingService to @server. */
-void embedder_register(struct embedder *embedder, struct rpc_server *server);
+/** Adds sutra.v1.EmbeddingService; it is out of service where there is nothing to embed with. */
+void embedder_register(struct embedder *embedder, struct serve *serve);
 
 #endif

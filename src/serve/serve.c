@@ -82,6 +82,8 @@ static void announce_health(struct serve *serve)
     rpc_health_set(serve->health, "", RPC_SERVING);
     for (size_t i = 0; (name = rpc_server_service_name(serve->server, i)) != NULL; i++)
         rpc_health_set(serve->health, name, RPC_SERVING);
+    if (serve->out_of_service != NULL)
+        rpc_health_set(serve->health, serve->out_of_service, RPC_NOT_SERVING);
 }
 
 static void print_ready(const char *program, const char *address, int port)

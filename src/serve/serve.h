@@ -23,6 +23,7 @@ struct serve {
     struct rpc_loop *loop;
     struct rpc_server *server;
     struct rpc_health *health;
+    const char *out_of_service; /* a service whose health is NOT_SERVING all along, or NULL */
 };
 
 struct serve_program {

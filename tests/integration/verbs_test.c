@@ -531,7 +531,7 @@ VERB(limits_are_told)
     cr_expect_eq(reply->max_message_bytes, 64 << 20);
 }
 
-VERB(every_service_says_that_it_serves)
+VERB(every_service_says_whether_it_serves)
 {
     static const char *const services[] = { "", "sutra.v1.ConceptService", "sutra.v1.AdminService",
                                             "sutra.v1.EmbeddingService" };
@@ -542,7 +542,9 @@ VERB(every_service_says_that_it_serves)
         struct status st = { 0 };
         cr_expect_eq(client_health(f.client, services[i], &serving, &st), STATUS_OK, "%s: %s",
                      services[i], st.message);
-        cr_expect(serving, "%s", services[i]);
+        /* The clusters of this test have no model. */
+        cr_expect_eq(serving, strcmp(services[i], "sutra.v1.EmbeddingService") != 0, "%s",
+                     services[i]);
     }
 }
 

@@ -52,7 +52,7 @@ static enum status_code run(void *process, struct status *st)
         embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
         embedder_missing(p->embedder, st) != STATUS_OK)
         return st->code;
-    embedder_register(p->embedder, p->serve.server);
+    embedder_register(p->embedder, &p->serve);
     return serve_run(&p->serve, "sutra-embed", p->config.listen, (int64_t)p->config.grace_ms, st);
 }
 
