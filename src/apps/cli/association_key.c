@@ -6,7 +6,7 @@ const struct option association_key_options[] = {
     { .name = "type",
       .kind = OPTION_CHOICE,
       .offset = offsetof(struct association_key_values, type),
-      .value = SHOW_TYPE_WORDS,
+      .value = SHOW_TYPE_NAMES,
       .standard = "semantic",
       .help = "of the association" },
     { .name = "label",
@@ -24,6 +24,6 @@ void association_key_fill(Sutra__V1__AssociationKey *key,
 {
     key->source = operands->values[0];
     key->target = operands->values[1];
-    key->type = (Sutra__V1__AssociationType)values->type;
+    key->type = show_type_of_choice(values->type);
     key->label = (char *)values->label;
 }

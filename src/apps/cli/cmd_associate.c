@@ -15,7 +15,7 @@ static const struct option OPTIONS[] = {
     { .name = "type",
       .kind = OPTION_CHOICE,
       .offset = AT(type),
-      .value = SHOW_TYPE_WORDS,
+      .value = SHOW_TYPE_NAMES,
       .standard = "semantic",
       .help = "what kind it is" },
     { .name = "label",
@@ -51,7 +51,7 @@ static enum exit_code run(struct cli *cli, const void *values, const struct oper
 
     association.source = operands->values[0];
     association.target = operands->values[1];
-    association.type = (Sutra__V1__AssociationType)v->type;
+    association.type = show_type_of_choice(v->type);
     association.label = (char *)v->label;
     association.optional_weight_case = SUTRA__V1__ASSOCIATION__OPTIONAL_WEIGHT_WEIGHT;
     association.weight = (float)v->weight;

@@ -26,7 +26,18 @@ void show_association(struct cli *cli, const Sutra__V1__Association *association
 struct table *show_fields_new(struct cli *cli);
 void show_field(struct table *table, const char *name, const char *value);
 
-/* Options that name an association type: the words of OPTION_CHOICE, in the order of the enum. */
-#define SHOW_TYPE_WORDS "any|semantic|causal|temporal|hierarchical|compositional"
+/* Options that name an association type: the words of OPTION_CHOICE, in the order of the enum from
+ * SEMANTIC on. */
+#define SHOW_TYPE_NAMES "semantic|causal|temporal|hierarchical|compositional"
+
+/* The same for a filter, in the order of the whole enum. */
+#define SHOW_TYPE_WORDS "any|" SHOW_TYPE_NAMES
+
+/* The type of a choice among SHOW_TYPE_NAMES. */
+static inline Sutra__V1__AssociationType show_type_of_choice(int choice)
+{
+    return (Sutra__V1__AssociationType)(choice +
+                                        SUTRA__V1__ASSOCIATION_TYPE__ASSOCIATION_TYPE_SEMANTIC);
+}
 
 #endif
