@@ -46,7 +46,7 @@ static enum status_code single_result(struct write_job *job, Sutra__V1__WriteRes
                                       struct status *st)
 {
     static const char item_path[] = "items[0].";
-    Sutra__V1__WriteResult *result;
+    Sutra__V1__WriteResult *result = NULL;
 
     if (job->results == NULL)
         return limit_call_memory(st);
@@ -77,20 +77,28 @@ static void start_single(struct learn *learn, Sutra__V1__ConceptInput *concept,
     start(learn, &learn->single, 1, mode, durability, answer);
 }
 
+/* Ends a call whose reply has the fields of a write result. */
+static void answer_single(struct write_job *job, const ProtobufCMessage *reply, char **id,
+                          uint64_t *version, protobuf_c_boolean *created)
+{
+    Sutra__V1__WriteResult *result = NULL;
+    struct status st = { 0 };
+
+    if (single_result(job, &result, &st) == STATUS_OK) {
+        *id = result->id;
+        *version = result->version;
+        *created = result->created;
+    }
+    verb_finish(job->verb, reply, &st);
+}
+
 /* ---- Learn ---- */
 
 static void answer_learn(struct write_job *job)
 {
     Sutra__V1__LearnResponse reply = SUTRA__V1__LEARN_RESPONSE__INIT;
-    Sutra__V1__WriteResult *result;
-    struct status st = { 0 };
 
-    if (single_result(job, &result, &st) == STATUS_OK) {
-        reply.id = result->id;
-        reply.version = result->version;
-        reply.created = result->created;
-    }
-    verb_finish(job->verb, &reply.base, &st);
+    answer_single(job, &reply.base, &reply.id, &reply.version, &reply.created);
 }
 
 void serve_learn(struct rpc_call *call, const ProtobufCMessage *message, void *cluster)
@@ -108,15 +116,8 @@ void serve_learn(struct rpc_call *call, const ProtobufCMessage *message, void *c
 static void answer_put(struct write_job *job)
 {
     Sutra__V1__PutResponse reply = SUTRA__V1__PUT_RESPONSE__INIT;
-    Sutra__V1__WriteResult *result;
-    struct status st = { 0 };
 
-    if (single_result(job, &result, &st) == STATUS_OK) {
-        reply.id = result->id;
-        reply.version = result->version;
-        reply.created = result->created;
-    }
-    verb_finish(job->verb, &reply.base, &st);
+    answer_single(job, &reply.base, &reply.id, &reply.version, &reply.created);
 }
 
 void serve_put(struct rpc_call *call, const ProtobufCMessage *message, void *cluster)
