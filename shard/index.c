@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/row.h"
 #include "src/log/log.h"
 #include "src/serve/limits.h"
-#include "src/vector/refine.h"
 
 enum { ENCODE_BATCH = 256 };
 
@@ -88,19 +88,9 @@ static const uint8_t *code_for(const struct codebook *codebook, const struct sto
 
     if (vector->codebook_version == version_of(codebook))
         return vector->code;
-    refine_decode(vector->refinement, LIMIT_DIMENSION, row);
-    vector_normalise(row, LIMIT_DIMENSION);
+    row_decode(vector->refinement, row);
     codebook_encode(codebook, row, 1, made);
     return made;
-}
-
-static enum status_code check_row(const struct concept_id *id, const struct store_vector *vector,
-                                  struct status *st)
-{
-    if (refine_row_valid(vector->refinement, vector->refinement_size, LIMIT_DIMENSION))
-        return STATUS_OK;
-    return status_set(st, STATUS_DATA_LOSS, "the vector of '%.*s' is damaged", (int)id->length,
-                      id->data);
 }
 
 static enum status_code put(struct segment *segment, const struct concept_id *id,
@@ -109,7 +99,7 @@ static enum status_code put(struct segment *segment, const struct concept_id *id
     uint8_t made[CODEBOOK_CODE_BYTES];
     struct codebook *codebook = segment_codebook(segment);
 
-    if (check_row(id, vector, st) != STATUS_OK)
+    if (row_check(id, vector, st) != STATUS_OK)
         return st->code;
     if (codebook == NULL)
         return segment_put(segment, id->data, id->length, vector->refinement, NULL, st);
@@ -262,7 +252,7 @@ static bool reencode_one(void *context, const struct concept_id *id,
     const char *id_copy = arena_copy(&r->arena, id->data, id->length);
     const void *row_copy = arena_copy(&r->arena, vector->refinement, vector->refinement_size);
 
-    if (check_row(id, vector, &r->st) != STATUS_OK)
+    if (row_check(id, vector, &r->st) != STATUS_OK)
         return false;
     if (id_copy == NULL || row_copy == NULL)
         return status_set(&r->st, STATUS_RESOURCE_EXHAUSTED, "out of memory") == STATUS_OK;
@@ -270,9 +260,7 @@ static bool reencode_one(void *context, const struct concept_id *id,
     item->id.data = id_copy;
     item->refinement = row_copy;
     item->refinement_size = vector->refinement_size;
-    refine_decode(row_copy, LIMIT_DIMENSION, r->rows[r->count]);
-    vector_normalise(r->rows[r->count], LIMIT_DIMENSION);
-    r->count++;
+    row_decode(row_copy, r->rows[r->count++]);
     return r->count < ENCODE_BATCH || flush(r) == STATUS_OK;
 }
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "shard/op.h"
+#include "shard/row.h"
 #include "src/serve/wire.h"
-#include "src/vector/refine.h"
 
 /* Concept.embedding, Embedding.f32le */
 enum { FIELD_EMBEDDING = 15, FIELD_F32LE = 2 };
@@ -27,8 +27,7 @@ static void encode_embedding(const struct store_vector *vector, struct buf *to)
 
     if (vector->refinement == NULL)
         return;
-    refine_decode(vector->refinement, LIMIT_DIMENSION, row);
-    vector_normalise(row, LIMIT_DIMENSION);
+    row_decode(vector->refinement, row);
     wire_put_bytes(&embedding, FIELD_F32LE, row, sizeof row);
     wire_put_bytes(to, FIELD_EMBEDDING, embedding.data, embedding.size);
     to->failed |= embedding.failed;
@@ -59,26 +58,6 @@ static enum status_code reply_with(struct op *op, struct buf *reply, struct stat
     return st->code;
 }
 
-enum status_code op_get(struct op *op, struct status *st)
-{
-    const Sutra__V1__GetRequest *request = (const Sutra__V1__GetRequest *)op->request;
-    struct store *store = op->shard->store;
-    struct store_vector vector;
-    struct store_value value = { 0 };
-    struct buf reply = { 0 };
-    struct concept_id id;
-
-    if (op_own_id(op, request->id, &id, st) != STATUS_OK ||
-        store_get(store, &id, &value, st) != STATUS_OK)
-        return st->code;
-    if (!request->include_embedding)
-        put_concept(&reply, value.data, value.size, NULL);
-    else if (store_get_vectors(store, &id, 1, &op->arena, &vector, st) == STATUS_OK)
-        put_concept(&reply, value.data, value.size, &vector);
-    store_value_release(&value);
-    return reply_with(op, &reply, st);
-}
-
 static enum status_code get_vectors(struct op *op, const struct concept_id *ids, size_t n,
                                     bool wanted, struct store_vector **ret, struct status *st)
 {
@@ -88,7 +67,24 @@ static enum status_code get_vectors(struct op *op, const struct concept_id *ids,
     *ret = arena_calloc(&op->arena, n, sizeof **ret);
     if (*ret == NULL)
         return limit_call_memory(st);
-    return store_get_vectors(op->shard->store, ids, n, &op->arena, *ret, st);
+    return row_get_vectors(op->shard->store, ids, n, &op->arena, *ret, st);
+}
+
+enum status_code op_get(struct op *op, struct status *st)
+{
+    const Sutra__V1__GetRequest *request = (const Sutra__V1__GetRequest *)op->request;
+    struct store_vector *vector = NULL;
+    struct store_value value = { 0 };
+    struct buf reply = { 0 };
+    struct concept_id id;
+
+    if (op_own_id(op, request->id, &id, st) != STATUS_OK ||
+        store_get(op->shard->store, &id, &value, st) != STATUS_OK)
+        return st->code;
+    if (get_vectors(op, &id, 1, request->include_embedding, &vector, st) == STATUS_OK)
+        put_concept(&reply, value.data, value.size, vector);
+    store_value_release(&value);
+    return reply_with(op, &reply, st);
 }
 
 /* A BatchGet's reply while it grows. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shard/op.h"
+#include "shard/row.h"
 #include "src/vector/refine.h"
 #include "src/vector/topk.h"
 
@@ -71,7 +72,7 @@ static enum status_code read_vectors(struct op *op, const struct segment_hits *h
     for (size_t i = 0; i < hits->count; i++)
         ids[i] = concept_id_trusted((const char *)hits->hits[i].id, hits->hits[i].id_length);
     *ret = vectors;
-    return store_get_vectors(op->shard->store, ids, hits->count, &op->arena, vectors, st);
+    return row_get_vectors(op->shard->store, ids, hits->count, &op->arena, vectors, st);
 }
 
 /* A concept that was deleted since the scan has no vector any more and is no candidate. */
@@ -90,9 +91,6 @@ static enum status_code refine_hits(struct op *op, const struct segment_hits *hi
         const struct segment_hit *hit = &hits->hits[i];
         if (vectors[i].refinement == NULL)
             continue;
-        if (!refine_row_valid(vectors[i].refinement, vectors[i].refinement_size, LIMIT_DIMENSION))
-            return status_set(st, STATUS_DATA_LOSS, "the vector of '%.*s' is damaged",
-                              (int)hit->id_length, (const char *)hit->id);
         add_candidate(op, c, hit->id, hit->id_length, hit->approximate,
                       refine_score(prepared, vectors[i].refinement), st);
     }
@@ -175,9 +173,8 @@ static bool scan_one(void *context, const struct concept_id *id, const struct st
 
     if (++scan->seen % POLL_EVERY == 0 && op_cancelled(scan->op))
         return status_set(&scan->st, STATUS_CANCELLED, "cancelled") == STATUS_OK;
-    if (!refine_row_valid(vector->refinement, vector->refinement_size, LIMIT_DIMENSION))
-        return status_set(&scan->st, STATUS_DATA_LOSS, "the vector of '%.*s' is damaged",
-                          (int)id->length, id->data) == STATUS_OK;
+    if (row_check(id, vector, &scan->st) != STATUS_OK)
+        return false;
     for (size_t q = 0; q < scan->n; q++)
         if (!offer(scan, q, id, refine_score(&scan->queries[q], vector->refinement)))
             return false;
@@ -269,28 +266,22 @@ enum status_code op_candidates(struct op *op, struct status *st)
 
 /* ---- Vectors ---- */
 
-static enum status_code decode_row(struct codebook *codebook, const struct concept_id *id,
-                                   const struct store_vector *vector, float *ret_row,
-                                   struct status *st)
+/* @codebook NULL: the refinement vector, else what the code stands for. */
+static void decode_row(const struct codebook *codebook, const struct store_vector *vector,
+                       float *ret_row)
 {
     uint8_t code[CODEBOOK_CODE_BYTES];
 
-    if (!refine_row_valid(vector->refinement, vector->refinement_size, LIMIT_DIMENSION))
-        return status_set(st, STATUS_DATA_LOSS, "the vector of '%.*s' is damaged", (int)id->length,
-                          id->data);
-    refine_decode(vector->refinement, LIMIT_DIMENSION, ret_row);
-    vector_normalise(ret_row, LIMIT_DIMENSION);
+    row_decode(vector->refinement, ret_row);
     if (codebook == NULL)
-        return STATUS_OK;
+        return;
     if (vector->codebook_version == codebook_info(codebook)->version)
         memcpy(code, vector->code, sizeof code);
     else
         codebook_encode(codebook, ret_row, 1, code);
     codebook_decode(codebook, code, ret_row);
-    return STATUS_OK;
 }
 
-/* @codebook NULL: refinement vectors, else what the codes stand for. */
 static enum status_code fill_rows(struct op *op, struct codebook *codebook,
                                   const struct concept_id *ids, size_t n,
                                   Sutra__Internal__V1__VectorsResponse *reply, struct status *st)
@@ -302,17 +293,17 @@ static enum status_code fill_rows(struct op *op, struct codebook *codebook,
     reply->missing = arena_calloc(&op->arena, n, sizeof *reply->missing);
     if (vectors == NULL || rows == NULL || reply->missing == NULL)
         return limit_call_memory(st);
-    if (store_get_vectors(op->shard->store, ids, n, &op->arena, vectors, st) != STATUS_OK)
+    if (row_get_vectors(op->shard->store, ids, n, &op->arena, vectors, st) != STATUS_OK)
         return st->code;
-    for (size_t i = 0; i < n && st->code == STATUS_OK; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (vectors[i].refinement == NULL)
             reply->missing[reply->n_missing++] = (uint32_t)i;
         else
-            decode_row(codebook, &ids[i], &vectors[i], rows + LIMIT_DIMENSION * found++, st);
+            decode_row(codebook, &vectors[i], rows + LIMIT_DIMENSION * found++);
     }
     reply->rows.data = (uint8_t *)rows;
     reply->rows.len = found * LIMIT_DIMENSION * sizeof *rows;
-    return st->code;
+    return STATUS_OK;
 }
 
 enum status_code op_vectors(struct op *op, struct status *st)

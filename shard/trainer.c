@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/row.h"
 #include "shard/shard.h"
 #include "shard/waiting.h"
 #include "src/base/clock.h"
@@ -217,8 +218,7 @@ static enum status_code train_on(struct task *task, const struct sample *sample,
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory for a sample of %zu",
                           sample->count);
     for (size_t i = 0; i < sample->count; i++) {
-        refine_decode(sample->vectors[i].row, LIMIT_DIMENSION, rows + i * LIMIT_DIMENSION);
-        vector_normalise(rows + i * LIMIT_DIMENSION, LIMIT_DIMENSION);
+        row_decode(sample->vectors[i].row, rows + i * LIMIT_DIMENSION);
     }
     codebook_train(rows, sample->count, LIMIT_DIMENSION, &options, ret, st);
     free(rows);

@@ -7,6 +7,7 @@
 #include "shard/convert.h"
 #include "shard/courier.h"
 #include "shard/op.h"
+#include "shard/row.h"
 #include "src/base/clock.h"
 #include "src/rpc/details.h"
 #include "src/vector/refine.h"
@@ -71,8 +72,7 @@ static void refine_rows(struct write *w)
     for (size_t j = 0; j < w->vector_count; j++) {
         float *row = w->rows + j * LIMIT_DIMENSION;
         refine_encode(row, LIMIT_DIMENSION, refinement_at(w, j));
-        refine_decode(refinement_at(w, j), LIMIT_DIMENSION, row);
-        vector_normalise(row, LIMIT_DIMENSION);
+        row_decode(refinement_at(w, j), row);
     }
 }
 

@@ -188,3 +188,49 @@ Test(shard_write, an_embedding_of_another_size_is_refused)
     cr_expect_eq(st.code, STATUS_INVALID_ARGUMENT);
     cr_expect_str_eq(st.message, "items[0]: an embedding of 1532 bytes");
 }
+
+/* Past the store's checks, as a damaged record would be. */
+static void write_short_row(const char *id)
+{
+    static const uint8_t row[10] = { 0 };
+    const struct store_vector vector = { .refinement = row, .refinement_size = sizeof row };
+    const struct store_write write = { .id = id_of(id), .mode = STORE_PUT, .vector = &vector };
+    struct store_write_result result;
+    struct status st = { 0 };
+
+    store_write(f.shard->store, &write, 1, false, &result, &st);
+    cr_assert(st.code == STATUS_OK && result.status.code == STATUS_OK, "%s", st.message);
+}
+
+static void expect_damaged(const char *method, const ProtobufCMessage *request)
+{
+    struct rpc_result result = ask(method, request);
+
+    cr_expect_eq(result.status.code, STATUS_DATA_LOSS, "%s: %s", method, result.status.message);
+    cr_expect_not_null(strstr(result.status.message, "'bad' is damaged"), "%s",
+                       result.status.message);
+    rpc_result_deinit(&result);
+}
+
+Test(shard_write, a_row_of_another_size_is_damage_to_every_reader)
+{
+    Sutra__V1__GetRequest get = SUTRA__V1__GET_REQUEST__INIT;
+    Sutra__V1__BatchGetRequest batch = SUTRA__V1__BATCH_GET_REQUEST__INIT;
+    Sutra__Internal__V1__VectorsRequest vectors = SUTRA__INTERNAL__V1__VECTORS_REQUEST__INIT;
+    Sutra__Internal__V1__ListPageRequest page = SUTRA__INTERNAL__V1__LIST_PAGE_REQUEST__INIT;
+    char *ids[] = { "bad" };
+
+    write_short_row("bad");
+    get.id = ids[0];
+    get.include_embedding = true;
+    batch.ids = vectors.ids = ids;
+    batch.n_ids = vectors.n_ids = 1;
+    batch.include_embedding = true;
+    page.last_slot = SLOT_COUNT - 1;
+    page.limit = 10;
+    page.include_embedding = true;
+    expect_damaged("Get", &get.base);
+    expect_damaged("BatchGet", &batch.base);
+    expect_damaged("Vectors", &vectors.base);
+    expect_damaged("ListPage", &page.base);
+}
