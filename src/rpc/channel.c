@@ -62,10 +62,8 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
         return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
                           target);
     channel = calloc(1, sizeof *channel);
-    if (channel == NULL || (channel->target = strdup(target)) == NULL) {
-        free(channel);
+    if (channel == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    }
     channel->loop = loop;
     channel->grpc = create(target, options != NULL ? options : &defaults);
     *ret_channel = channel;
@@ -77,11 +75,5 @@ void rpc_channel_close(struct rpc_channel *channel)
     if (channel == NULL)
         return;
     grpc_channel_destroy(channel->grpc);
-    free(channel->target);
     free(channel);
-}
-
-const char *rpc_channel_target(const struct rpc_channel *channel)
-{
-    return channel->target;
 }

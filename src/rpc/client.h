@@ -41,9 +41,6 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
 /** No further calls; those under way go on to their end. Accepts NULL. */
 void rpc_channel_close(struct rpc_channel *channel);
 
-/** As given to rpc_channel_open(); lives as long as the channel. */
-const char *rpc_channel_target(const struct rpc_channel *channel);
-
 /** A header, or a pair of an ErrorInfo. */
 struct rpc_metadata_pair {
     const char *key;   /* lower case, not "-bin" */

@@ -12,7 +12,6 @@
 struct rpc_channel {
     struct rpc_loop *loop;
     grpc_channel *grpc;
-    char *target;
 };
 
 /* The client's half of one gRPC call. */
