@@ -18,7 +18,8 @@ static bool has_avx2(void)
 static bool has_avx512vbmi(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vbmi");
+           __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+           __builtin_cpu_supports("avx512vnni");
 }
 
 /* Best first. */
@@ -69,4 +70,14 @@ bool vector_kernel_select(const char *name)
             return true;
         }
     return false;
+}
+
+void vector_kernel_pack(const int8_t *matrix, size_t d, size_t columns, uint8_t *ret_packed)
+{
+    for (size_t j = 0; j < columns; j++) {
+        uint8_t *column =
+            ret_packed + j / KERNEL_COLUMNS * KERNEL_COLUMNS * d + j % KERNEL_COLUMNS * 4;
+        for (size_t k = 0; k < d; k++)
+            column[k / 4 * 64 + k % 4] = (uint8_t)(matrix[k * columns + j] + 128);
+    }
 }

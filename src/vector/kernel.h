@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 enum {
-    KERNEL_GROUP_WORDS = 4,                   /* most words of a group */
-    KERNEL_GROUP = 64 * KERNEL_GROUP_WORDS,   /* most codes of a group */
+    KERNEL_GROUP_WORDS = 4,                 /* most words of a group */
+    KERNEL_GROUP = 64 * KERNEL_GROUP_WORDS, /* most codes of a group */
     KERNEL_CENTROIDS = 256,
     KERNEL_COLUMNS = 16, /* a packed matrix has a multiple of so many columns */
 };

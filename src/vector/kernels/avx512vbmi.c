@@ -1,24 +1,11 @@
 #include <immintrin.h>
+#include <string.h>
 
 #include "src/vector/kernels/kernels.h"
 
-static uint8_t argmax_256(const float *values)
-{
-    __m512 greatest = _mm512_load_ps(values);
-
-    for (size_t j = 16; j < KERNEL_CENTROIDS; j += 16)
-        greatest = _mm512_max_ps(greatest, _mm512_load_ps(values + j));
-    greatest = _mm512_set1_ps(_mm512_reduce_max_ps(greatest));
-    for (size_t j = 0; j < KERNEL_CENTROIDS; j += 16) {
-        __mmask16 mask = _mm512_cmp_ps_mask(_mm512_load_ps(values + j), greatest, _CMP_EQ_OQ);
-        if (mask != 0)
-            return (uint8_t)(j + (size_t)__builtin_ctz(mask));
-    }
-    return 0; /* only if there were a NaN */
-}
-
 #define LANES 16
-#define TILE_ROWS 6
+#define LESSER(a, b) _mm512_min_ps(a, b)
+#define GREATER(a, b) _mm512_max_ps(a, b)
 #include "src/vector/kernels/float_loops.h"
 
 /* A table of 256 bytes in four registers; André, Kermarrec, Le Scouarnec: Quicker ADC, PAMI 2021.
@@ -87,26 +74,47 @@ static inline uint64_t store_sums(const struct pair_sums *sums, __m512i threshol
            (uint64_t)_mm512_cmpge_epu16_mask(second, threshold) << 32;
 }
 
-static void scan_group(const uint8_t *table, const uint8_t *codes, size_t parts, uint16_t threshold,
-                       uint16_t *ret_sums, uint64_t ret_pass[4])
+__attribute__((always_inline)) static inline void scan_words(const uint8_t *table,
+                                                             const uint8_t *codes, size_t parts,
+                                                             size_t words, uint16_t threshold,
+                                                             uint16_t *ret_sums, uint64_t *ret_pass)
 {
-    struct pair_sums sums[4];
+    struct pair_sums sums[KERNEL_GROUP_WORDS];
+    size_t group = 64 * words;
 
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < words; i++)
         sums[i].both = sums[i].odd = _mm512_setzero_si512();
     for (size_t p = 0; p < parts; p += 2) { /* two entries of at most 127 fit a byte */
-        __m512i bytes[4];
+        __m512i bytes[KERNEL_GROUP_WORDS];
         struct table_registers t = load_table(table + p * KERNEL_CENTROIDS);
-        for (size_t i = 0; i < 4; i++)
-            bytes[i] = look_up(&t, codes + p * KERNEL_GROUP + 64 * i);
+        for (size_t i = 0; i < words; i++)
+            bytes[i] = look_up(&t, codes + p * group + 64 * i);
         t = load_table(table + (p + 1) * KERNEL_CENTROIDS);
-        for (size_t i = 0; i < 4; i++)
-            add_pairs(
-                &sums[i],
-                _mm512_add_epi8(bytes[i], look_up(&t, codes + (p + 1) * KERNEL_GROUP + 64 * i)));
+        for (size_t i = 0; i < words; i++)
+            add_pairs(&sums[i],
+                      _mm512_add_epi8(bytes[i], look_up(&t, codes + (p + 1) * group + 64 * i)));
     }
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < words; i++)
         ret_pass[i] = store_sums(&sums[i], _mm512_set1_epi16((short)threshold), ret_sums + 64 * i);
+}
+
+static void scan(const uint8_t *table, const uint8_t *codes, size_t parts, size_t words,
+                 uint16_t threshold, uint16_t *ret_sums, uint64_t *ret_pass)
+{
+    switch (words) { /* so that the compiler knows the number */
+    case 1:
+        scan_words(table, codes, parts, 1, threshold, ret_sums, ret_pass);
+        break;
+    case 2:
+        scan_words(table, codes, parts, 2, threshold, ret_sums, ret_pass);
+        break;
+    case 3:
+        scan_words(table, codes, parts, 3, threshold, ret_sums, ret_pass);
+        break;
+    default:
+        scan_words(table, codes, parts, 4, threshold, ret_sums, ret_pass);
+        break;
+    }
 }
 
 static int32_t dot_i16_i8(const int16_t *query, const int8_t *row, size_t d)
@@ -118,7 +126,7 @@ static int32_t dot_i16_i8(const int16_t *query, const int8_t *row, size_t d)
     for (; i + 32 <= d; i += 32) {
         __m512i q = _mm512_loadu_si512(query + i);
         __m512i r = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(row + i)));
-        sums = _mm512_add_epi32(sums, _mm512_madd_epi16(q, r));
+        sums = _mm512_dpwssd_epi32(sums, q, r);
     }
     sum = _mm512_reduce_add_epi32(sums);
     for (; i < d; i++)
@@ -126,12 +134,161 @@ static int32_t dot_i16_i8(const int16_t *query, const int8_t *row, size_t d)
     return sum;
 }
 
+/* Sum of a * b: vpdpbusd wants one side unsigned, so it gets a + 128, and 128 * b is taken off. */
+static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t d)
+{
+    __m512i raised = _mm512_setzero_si512();
+    __m512i excess = raised;
+
+    for (size_t i = 0; i < d; i += 64) {
+        __mmask64 there = d - i < 64 ? ((__mmask64)1 << (d - i)) - 1 : ~(__mmask64)0;
+        __m512i x = _mm512_maskz_loadu_epi8(there, a + i);
+        __m512i y = _mm512_maskz_loadu_epi8(there, b + i);
+        raised = _mm512_dpbusd_epi32(raised, _mm512_xor_si512(x, _mm512_set1_epi8((char)0x80)), y);
+        excess = _mm512_dpbusd_epi32(excess, _mm512_set1_epi8((char)0x80), y);
+    }
+    return _mm512_reduce_add_epi32(_mm512_sub_epi32(raised, excess));
+}
+
+/* Four values of a row, in every lane. */
+static inline __m512i four_values(const int8_t *row)
+{
+    int32_t bytes;
+
+    memcpy(&bytes, row, sizeof bytes);
+    return _mm512_set1_epi32(bytes);
+}
+
+/* What the packed matrix's 128 adds to every product with the row. */
+static int32_t excess_of(const int8_t *row, size_t d)
+{
+    __m512i sum = _mm512_setzero_si512();
+
+    for (size_t i = 0; i < d; i += 64) {
+        __mmask64 there = d - i < 64 ? ((__mmask64)1 << (d - i)) - 1 : ~(__mmask64)0;
+        sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8((char)0x80),
+                                  _mm512_maskz_loadu_epi8(there, row + i));
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
+enum { TILE_ROWS = 4, TILE_WIDTH = 6, ROW_WIDTH = 12 };
+
+/* @n rows times 16 * @width columns; inlined with constants for both. */
+__attribute__((always_inline)) static inline void
+product_tile(const int8_t *rows, size_t stride, size_t n, size_t d, const uint8_t *matrix,
+             size_t width, const int32_t *excess, size_t columns, int32_t *ret_sums)
+{
+    __m512i sums[TILE_ROWS * TILE_WIDTH];
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < width; j++)
+            sums[i * width + j] = _mm512_set1_epi32(-excess[i]);
+    for (size_t k = 0; k < d; k += 4) {
+        __m512i panel[ROW_WIDTH];
+        for (size_t j = 0; j < width; j++)
+            panel[j] = _mm512_load_si512(matrix + KERNEL_COLUMNS * (j * d + k));
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < width; j++)
+                sums[i * width + j] = _mm512_dpbusd_epi32(sums[i * width + j], panel[j],
+                                                          four_values(rows + i * stride + k));
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < width; j++)
+            _mm512_store_si512(ret_sums + i * columns + KERNEL_COLUMNS * j, sums[i * width + j]);
+}
+
+static void four_rows(const int8_t *rows, size_t stride, size_t d, const uint8_t *matrix,
+                      const int32_t *excess, size_t columns, int32_t *ret_sums)
+{
+    size_t wide = (size_t)TILE_WIDTH * KERNEL_COLUMNS;
+    size_t j = 0;
+
+    for (; j + wide <= columns; j += wide)
+        product_tile(rows, stride, TILE_ROWS, d, matrix + j * d, TILE_WIDTH, excess, columns,
+                     ret_sums + j);
+    for (; j < columns; j += KERNEL_COLUMNS)
+        product_tile(rows, stride, TILE_ROWS, d, matrix + j * d, 1, excess, columns, ret_sums + j);
+}
+
+static void one_row(const int8_t *row, size_t d, const uint8_t *matrix, size_t columns,
+                    int32_t *ret_sums)
+{
+    size_t wide = (size_t)ROW_WIDTH * KERNEL_COLUMNS;
+    int32_t excess = excess_of(row, d);
+    size_t j = 0;
+
+    for (; j + wide <= columns; j += wide)
+        product_tile(row, 0, 1, d, matrix + j * d, ROW_WIDTH, &excess, columns, ret_sums + j);
+    for (; j < columns; j += KERNEL_COLUMNS)
+        product_tile(row, 0, 1, d, matrix + j * d, 1, &excess, columns, ret_sums + j);
+}
+
+static void products(const int8_t *rows, size_t stride, size_t n, size_t d, const uint8_t *matrix,
+                     size_t columns, int32_t *ret_sums)
+{
+    size_t i = 0;
+
+    for (; i + TILE_ROWS <= n; i += TILE_ROWS) {
+        int32_t excess[TILE_ROWS];
+        for (size_t r = 0; r < TILE_ROWS; r++)
+            excess[r] = excess_of(rows + (i + r) * stride, d);
+        four_rows(rows + i * stride, stride, d, matrix, excess, columns, ret_sums + i * columns);
+    }
+    for (; i < n; i++)
+        one_row(rows + i * stride, d, matrix, columns, ret_sums + i * columns);
+}
+
+/* score << 8 | 255 - centroid: the greatest has the highest score, and of those the lowest c. */
+static inline int32_t greatest_key(const int8_t *part, size_t w, const uint8_t *centroids,
+                                   const int32_t *half_norms)
+{
+    __m512i ids =
+        _mm512_sub_epi32(_mm512_set1_epi32(255),
+                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    __m512i greatest = _mm512_set1_epi32(INT32_MIN);
+
+    for (size_t c = 0; c < KERNEL_CENTROIDS; c += KERNEL_COLUMNS) {
+        __m512i scores =
+            _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_load_si512(half_norms + c));
+        for (size_t k = 0; k < w; k += 4)
+            scores = _mm512_dpbusd_epi32(scores, _mm512_load_si512(centroids + c * w + 16 * k),
+                                         four_values(part + k));
+        greatest = _mm512_max_epi32(greatest, _mm512_or_si512(_mm512_slli_epi32(scores, 8), ids));
+        ids = _mm512_sub_epi32(ids, _mm512_set1_epi32(16));
+    }
+    return _mm512_reduce_max_epi32(greatest);
+}
+
+static void encode(const int8_t *rotated, size_t n, size_t parts, size_t w,
+                   const uint8_t *centroids, const int32_t *half_norms, uint8_t *ret_codes,
+                   int32_t *ret_best)
+{
+    size_t d = parts * w;
+
+    for (size_t i = 0; i < n; i++) {
+        int32_t sum = -excess_of(rotated + i * d, d);
+        for (size_t p = 0; p < parts; p++) {
+            int32_t key =
+                greatest_key(rotated + i * d + p * w, w, centroids + p * w * KERNEL_CENTROIDS,
+                             half_norms + p * KERNEL_CENTROIDS);
+            ret_codes[i * parts + p] = (uint8_t)~key;
+            sum += key >> 8;
+        }
+        if (ret_best != NULL)
+            ret_best[i] = sum;
+    }
+}
+
 const struct vector_kernel vector_kernel_avx512vbmi = {
     .name = "avx512vbmi",
-    .scan_group = scan_group,
+    .scan = scan,
     .dot_i16_i8 = dot_i16_i8,
+    .dot_i8 = dot_i8,
+    .products = products,
+    .requantise = requantise,
+    .encode = encode,
     .estimates = estimates,
-    .nearest = nearest,
     .quantise = quantise,
-    .rotate = rotate,
+    .to_int8 = to_int8,
 };
