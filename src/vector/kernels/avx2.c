@@ -6,6 +6,17 @@
 #define LANES 8
 #define LESSER(a, b) _mm256_min_ps(a, b)
 #define GREATER(a, b) _mm256_max_ps(a, b)
+#define NARROW(ints) (lane_bytes) low_bytes((__m256i)(ints))
+
+static inline long long low_bytes(__m256i ints)
+{
+    __m256i first = _mm256_shuffle_epi8(ints, _mm256_set1_epi32(0x0C080400));
+    __m128i eight =
+        _mm_unpacklo_epi32(_mm256_castsi256_si128(first), _mm256_extracti128_si256(first, 1));
+
+    return _mm_cvtsi128_si64(eight);
+}
+
 #include "src/vector/kernels/float_loops.h"
 
 /*
@@ -44,6 +55,8 @@ static inline void look_up_half(const uint8_t *half, struct chains *chains, size
                 c->index = _mm256_subs_epi8(c->index, _mm256_set1_epi8(32));
             c->even = _mm256_xor_si256(c->even, _mm256_shuffle_epi8(even, c->index));
             c->odd = _mm256_xor_si256(c->odd, _mm256_shuffle_epi8(odd, c->index));
+            /* gcc would sum in another order, with more values at a time than registers */
+            __asm__("" : "+x"(c->even), "+x"(c->odd));
         }
         even = next_even;
         odd = next_odd;
@@ -169,140 +182,83 @@ static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t d)
     return sum;
 }
 
-/* Four values of a row, in every quarter. */
-static inline __m256i four_values(const int8_t *row)
+/*
+ * No vpmaddubsw, which saturates: even and odd bytes become 16-bit values and two vpmaddwd add
+ * the products of each lane's four bytes.
+ */
+struct packed {
+    __m256i even;
+    __m256i odd;
+};
+
+struct four {
+    __m256i even;
+    __m256i odd;
+};
+
+static inline struct packed packed_load(const uint8_t *bytes)
 {
+    __m256i all = _mm256_load_si256((const __m256i *)bytes);
+
+    return (struct packed){ _mm256_and_si256(all, _mm256_set1_epi16(0xFF)),
+                            _mm256_srli_epi16(all, 8) };
+}
+
+static inline struct four four_load(const int8_t *row)
+{
+    __m256i all;
     int32_t bytes;
 
     memcpy(&bytes, row, sizeof bytes);
-    return _mm256_cvtepi8_epi16(_mm_set1_epi32(bytes));
+    all = _mm256_set1_epi32(bytes);
+    return (struct four){ _mm256_srai_epi16(_mm256_slli_epi16(all, 8), 8),
+                          _mm256_srai_epi16(all, 8) };
 }
 
-static inline __m256i four_columns(const uint8_t *packed)
+static inline lane_ints add_dots(lane_ints sums, struct packed packed, struct four four)
 {
-    return _mm256_cvtepu8_epi16(_mm_load_si128((const __m128i *)packed));
+    __m256i both = _mm256_add_epi32(_mm256_madd_epi16(packed.even, four.even),
+                                    _mm256_madd_epi16(packed.odd, four.odd));
+
+    return sums + (lane_ints)both;
 }
 
-/* Sums of sixteen columns, each as two 32-bit halves. No vpmaddubsw: it would saturate. */
-struct columns_16 {
-    __m256i fours[4];
-};
-
-static inline void add_product(struct columns_16 *sums, const __m256i matrix[4], const int8_t *row)
-{
-    __m256i values = four_values(row);
-
-    for (size_t j = 0; j < 4; j++)
-        sums->fours[j] = _mm256_add_epi32(sums->fours[j], _mm256_madd_epi16(matrix[j], values));
-}
-
-/* Rows times sixteen columns; the matrix is 128 too high throughout. */
-static inline void raw_products(const int8_t *rows, size_t stride, size_t n, size_t d,
-                                const uint8_t *packed, struct columns_16 *ret)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < 4; j++)
-            ret[i].fours[j] = _mm256_setzero_si256();
-    for (size_t k = 0; k < d; k += 4) {
-        __m256i matrix[4];
-        for (size_t j = 0; j < 4; j++)
-            matrix[j] = four_columns(packed + 16 * (k + j));
-        for (size_t i = 0; i < n; i++)
-            add_product(&ret[i], matrix, rows + i * stride + k);
-    }
-}
-
-/* Joins the halves of columns 0-7 or 8-15. */
-static inline __m256i eight_sums(const struct columns_16 *sums, size_t half)
-{
-    __m256i joined = _mm256_hadd_epi32(sums->fours[2 * half], sums->fours[2 * half + 1]);
-
-    return _mm256_permute4x64_epi64(joined, 0xD8);
-}
-
-/* What the matrix's 128 adds to every product with the row. */
-static int32_t excess(const int8_t *row, size_t d)
+static int32_t excess_of(const int8_t *row, size_t d)
 {
     int32_t sum = 0;
 
-    for (size_t k = 0; k < d; k++)
-        sum += row[k];
+    for (size_t i = 0; i < d; i++)
+        sum += row[i];
     return 128 * sum;
 }
 
-static inline void product_tile(const int8_t *rows, size_t stride, size_t n, size_t d,
-                                const uint8_t *matrix, size_t columns, int32_t *ret_sums)
+static inline lane_ints keys_of(lane_ints scores, lane_ints ids)
 {
-    int32_t excesses[2];
-
-    for (size_t i = 0; i < n; i++)
-        excesses[i] = excess(rows + i * stride, d);
-    for (size_t j = 0; j < columns; j += KERNEL_COLUMNS) {
-        struct columns_16 sums[2];
-        raw_products(rows, stride, n, d, matrix + j * d, sums);
-        for (size_t i = 0; i < n; i++)
-            for (size_t half = 0; half < 2; half++)
-                _mm256_store_si256(
-                    (__m256i *)(ret_sums + i * columns + j + 8 * half),
-                    _mm256_sub_epi32(eight_sums(&sums[i], half), _mm256_set1_epi32(excesses[i])));
-    }
+    return (lane_ints)_mm256_or_si256(_mm256_slli_epi32((__m256i)scores, 8),
+                                      _mm256_srli_epi32((__m256i)ids, 24));
 }
 
-static void products(const int8_t *rows, size_t stride, size_t n, size_t d, const uint8_t *matrix,
-                     size_t columns, int32_t *ret_sums)
-{
-    size_t i = 0;
+#define GREATER_INT(a, b) ((lane_ints)_mm256_max_epi32((__m256i)(a), (__m256i)(b)))
 
-    for (; i + 2 <= n; i += 2)
-        product_tile(rows + i * stride, stride, 2, d, matrix, columns, ret_sums + i * columns);
-    if (i < n)
-        product_tile(rows + i * stride, stride, 1, d, matrix, columns, ret_sums + i * columns);
+static inline lane_ints greatest_lanes(const lane_ints lane[8])
+{
+    const __m256i *v = (const __m256i *)lane;
+    __m256i twos[4];
+    __m256i fours[2];
+
+    for (size_t j = 0; j < 4; j++)
+        twos[j] = _mm256_max_epi32(_mm256_unpacklo_epi32(v[2 * j], v[2 * j + 1]),
+                                   _mm256_unpackhi_epi32(v[2 * j], v[2 * j + 1]));
+    for (size_t j = 0; j < 2; j++)
+        fours[j] = _mm256_max_epi32(_mm256_unpacklo_epi64(twos[2 * j], twos[2 * j + 1]),
+                                    _mm256_unpackhi_epi64(twos[2 * j], twos[2 * j + 1]));
+    return (lane_ints)_mm256_max_epi32(_mm256_permute2x128_si256(fours[0], fours[1], 0x20),
+                                       _mm256_permute2x128_si256(fours[0], fours[1], 0x31));
 }
 
-/* score << 8 | 255 - centroid: the greatest has the highest score, and of those the lowest c. */
-static int32_t greatest_key(const int8_t *part, size_t w, const uint8_t *centroids,
-                            const int32_t *half_norms)
-{
-    __m256i ids = _mm256_setr_epi32(255, 254, 253, 252, 251, 250, 249, 248);
-    __m256i greatest = _mm256_set1_epi32(INT32_MIN);
-    __m128i half;
+enum { TILE_ROWS = 2, TILE_WIDTH = 4, ROW_WIDTH = 8, ENCODE_ROWS = 2, ENCODE_PARTS = 4 };
 
-    for (size_t c = 0; c < KERNEL_CENTROIDS; c += KERNEL_COLUMNS) {
-        struct columns_16 sums;
-        raw_products(part, 0, 1, w, centroids + c * w, &sums);
-        for (size_t h = 0; h < 2; h++) {
-            __m256i norms = _mm256_load_si256((const __m256i *)(half_norms + c + 8 * h));
-            __m256i scores = _mm256_sub_epi32(eight_sums(&sums, h), norms);
-            __m256i keys = _mm256_or_si256(_mm256_slli_epi32(scores, 8), ids);
-            greatest = _mm256_max_epi32(greatest, keys);
-            ids = _mm256_sub_epi32(ids, _mm256_set1_epi32(8));
-        }
-    }
-    half = _mm_max_epi32(_mm256_castsi256_si128(greatest), _mm256_extracti128_si256(greatest, 1));
-    half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4E));
-    half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xB1));
-    return _mm_cvtsi128_si32(half);
-}
-
-static void encode(const int8_t *rotated, size_t n, size_t parts, size_t w,
-                   const uint8_t *centroids, const int32_t *half_norms, uint8_t *ret_codes,
-                   int32_t *ret_best)
-{
-    size_t d = parts * w;
-
-    for (size_t i = 0; i < n; i++) {
-        int32_t sum = -excess(rotated + i * d, d);
-        for (size_t p = 0; p < parts; p++) {
-            int32_t key =
-                greatest_key(rotated + i * d + p * w, w, centroids + p * w * KERNEL_CENTROIDS,
-                             half_norms + p * KERNEL_CENTROIDS);
-            ret_codes[i * parts + p] = (uint8_t)~key;
-            sum += key >> 8;
-        }
-        if (ret_best != NULL)
-            ret_best[i] = sum;
-    }
-}
+#include "src/vector/kernels/integer_loops.h"
 
 const struct vector_kernel vector_kernel_avx2 = {
     .name = "avx2",

@@ -6,6 +6,7 @@
 #define LANES 16
 #define LESSER(a, b) _mm512_min_ps(a, b)
 #define GREATER(a, b) _mm512_max_ps(a, b)
+#define NARROW(ints) __builtin_convertvector(ints, lane_bytes)
 #include "src/vector/kernels/float_loops.h"
 
 /* A table of 256 bytes in four registers; André, Kermarrec, Le Scouarnec: Quicker ADC, PAMI 2021.
@@ -134,6 +135,12 @@ static int32_t dot_i16_i8(const int16_t *query, const int8_t *row, size_t d)
     return sum;
 }
 
+/* A mask of the first @n of 64 bytes. */
+static inline __mmask64 first_bytes(size_t n)
+{
+    return n < 64 ? ((__mmask64)1 << n) - 1 : ~(__mmask64)0;
+}
+
 /* Sum of a * b: vpdpbusd wants one side unsigned, so it gets a + 128, and 128 * b is taken off. */
 static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t d)
 {
@@ -141,7 +148,7 @@ static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t d)
     __m512i excess = raised;
 
     for (size_t i = 0; i < d; i += 64) {
-        __mmask64 there = d - i < 64 ? ((__mmask64)1 << (d - i)) - 1 : ~(__mmask64)0;
+        __mmask64 there = first_bytes(d - i);
         __m512i x = _mm512_maskz_loadu_epi8(there, a + i);
         __m512i y = _mm512_maskz_loadu_epi8(there, b + i);
         raised = _mm512_dpbusd_epi32(raised, _mm512_xor_si512(x, _mm512_set1_epi8((char)0x80)), y);
@@ -150,270 +157,52 @@ static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t d)
     return _mm512_reduce_add_epi32(_mm512_sub_epi32(raised, excess));
 }
 
-/* Four values of a row, in every lane. */
-static inline __m512i four_values(const int8_t *row)
+/* One vpdpbusd per step, with the packed bytes as its unsigned side. */
+struct packed {
+    __m512i bytes;
+};
+
+struct four {
+    __m512i values;
+};
+
+static inline struct packed packed_load(const uint8_t *bytes)
+{
+    return (struct packed){ _mm512_load_si512(bytes) };
+}
+
+static inline struct four four_load(const int8_t *row)
 {
     int32_t bytes;
 
     memcpy(&bytes, row, sizeof bytes);
-    return _mm512_set1_epi32(bytes);
+    return (struct four){ _mm512_set1_epi32(bytes) };
 }
 
-/* What the packed matrix's 128 adds to every product with the row. */
+static inline lane_ints add_dots(lane_ints sums, struct packed packed, struct four four)
+{
+    return (lane_ints)_mm512_dpbusd_epi32((__m512i)sums, packed.bytes, four.values);
+}
+
 static int32_t excess_of(const int8_t *row, size_t d)
 {
     __m512i sum = _mm512_setzero_si512();
 
-    for (size_t i = 0; i < d; i += 64) {
-        __mmask64 there = d - i < 64 ? ((__mmask64)1 << (d - i)) - 1 : ~(__mmask64)0;
+    for (size_t i = 0; i < d; i += 64)
         sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8((char)0x80),
-                                  _mm512_maskz_loadu_epi8(there, row + i));
-    }
+                                  _mm512_maskz_loadu_epi8(first_bytes(d - i), row + i));
     return _mm512_reduce_add_epi32(sum);
 }
 
-enum { TILE_ROWS = 4, TILE_WIDTH = 6, ROW_WIDTH = 12, BLOCK_ROWS = 32 };
-
-/* Rows times a packed matrix. */
-struct product {
-    const int8_t *rows;
-    size_t stride;
-    size_t d;
-    const uint8_t *matrix;
-    size_t columns;
-    int32_t *sums;
-    const int32_t *excess; /* of each row */
-};
-
-/* @n rows from @i times 16 * @width columns from @j; inlined with constants for both. */
-__attribute__((always_inline)) static inline void product_tile(const struct product *of, size_t i,
-                                                               size_t n, size_t j, size_t width)
+static inline lane_ints keys_of(lane_ints scores, lane_ints ids)
 {
-    const uint8_t *matrix = of->matrix + j * of->d;
-    const int8_t *rows = of->rows + i * of->stride;
-    size_t column_bytes = KERNEL_COLUMNS * of->d;
-    size_t stride = of->stride;
-    size_t d = of->d;
-    __m512i sums[TILE_ROWS * TILE_WIDTH];
-
-    for (size_t r = 0; r < n; r++)
-        for (size_t c = 0; c < width; c++)
-            sums[r * width + c] = _mm512_set1_epi32(-of->excess[i + r]);
-    for (size_t k = 0; k < d; k += 4, matrix += 64) {
-        __m512i panel[ROW_WIDTH];
-        for (size_t c = 0; c < width; c++)
-            panel[c] = _mm512_load_si512(matrix + c * column_bytes);
-        for (size_t r = 0; r < n; r++) {
-            __m512i values = four_values(rows + r * stride + k);
-            for (size_t c = 0; c < width; c++)
-                sums[r * width + c] = _mm512_dpbusd_epi32(sums[r * width + c], panel[c], values);
-        }
-    }
-    for (size_t r = 0; r < n; r++)
-        for (size_t c = 0; c < width; c++)
-            _mm512_store_si512(of->sums + (i + r) * of->columns + j + KERNEL_COLUMNS * c,
-                               sums[r * width + c]);
+    return (lane_ints)_mm512_shldi_epi32((__m512i)scores, (__m512i)ids, 8);
 }
 
-/* Few enough columns at a time to stay in the first-level cache while the rows pass. */
-static void block_product(const struct product *of, size_t n)
-{
-    size_t wide = (size_t)TILE_WIDTH * KERNEL_COLUMNS;
-    size_t j = 0;
-    size_t i;
+enum { TILE_ROWS = 4, TILE_WIDTH = 6, ROW_WIDTH = 4, ENCODE_ROWS = 4, ENCODE_PARTS = 4 };
 
-    for (; j + wide <= of->columns; j += wide) {
-        for (i = 0; i + TILE_ROWS <= n; i += TILE_ROWS)
-            product_tile(of, i, TILE_ROWS, j, TILE_WIDTH);
-        for (; i < n; i++)
-            product_tile(of, i, 1, j, TILE_WIDTH);
-    }
-    for (; j < of->columns; j += KERNEL_COLUMNS) {
-        for (i = 0; i + TILE_ROWS <= n; i += TILE_ROWS)
-            product_tile(of, i, TILE_ROWS, j, 1);
-        for (; i < n; i++)
-            product_tile(of, i, 1, j, 1);
-    }
-}
-
-/* One row alone waits for its matrix: it reads wider. */
-static void row_product(const struct product *of)
-{
-    size_t wide = (size_t)ROW_WIDTH * KERNEL_COLUMNS;
-    size_t j = 0;
-
-    for (; j + wide <= of->columns; j += wide)
-        product_tile(of, 0, 1, j, ROW_WIDTH);
-    for (; j < of->columns; j += KERNEL_COLUMNS)
-        product_tile(of, 0, 1, j, 1);
-}
-
-static void products(const int8_t *rows, size_t stride, size_t n, size_t d, const uint8_t *matrix,
-                     size_t columns, int32_t *ret_sums)
-{
-    for (size_t first = 0; first < n; first += BLOCK_ROWS) {
-        size_t block = n - first < BLOCK_ROWS ? n - first : BLOCK_ROWS;
-        int32_t excess[BLOCK_ROWS];
-        struct product of = { rows + first * stride,      stride, d, matrix, columns,
-                              ret_sums + first * columns, excess };
-        for (size_t i = 0; i < block; i++)
-            excess[i] = excess_of(of.rows + i * stride, d);
-        if (block == 1)
-            row_product(&of);
-        else
-            block_product(&of, block);
-    }
-}
-
-enum { ENCODE_ROWS = 4, ENCODE_PARTS = 4, KEYS = ENCODE_ROWS * ENCODE_PARTS };
-
-/* Rows to encode and where their codes go. */
-struct encoding {
-    const int8_t *rotated;
-    size_t parts;
-    size_t w;
-    const uint8_t *centroids;
-    const int32_t *half_norms;
-    uint8_t *codes;
-    int32_t *best;
-};
-
-/*
- * Of @rows rows the greatest keys of one part, in sixteen lanes: score << 8 | 255 - centroid, so
- * that of equals the lowest centroid wins. Scores stay below 2^23 even though the packed centroids
- * are 128 too high. @rows and @fours are constants.
- */
-__attribute__((always_inline)) static inline void greatest_keys(const struct encoding *of, size_t i,
-                                                                size_t rows, size_t p, size_t fours,
-                                                                __m512i *ret)
-{
-    size_t d = of->parts * of->w;
-    const int8_t *values = of->rotated + i * d + p * of->w;
-    const uint8_t *centroids = of->centroids + p * of->w * KERNEL_CENTROIDS;
-    const int32_t *half_norms = of->half_norms + p * KERNEL_CENTROIDS;
-    __m512i ids = _mm512_slli_epi32(
-        _mm512_sub_epi32(_mm512_set1_epi32(255),
-                         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)),
-        24);
-
-    for (size_t r = 0; r < rows; r++)
-        ret[r] = _mm512_set1_epi32(INT32_MIN);
-    for (size_t c = 0; c < KERNEL_CENTROIDS; c += KERNEL_COLUMNS) {
-        __m512i start = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_load_si512(half_norms + c));
-        __m512i scores[ENCODE_ROWS];
-        for (size_t r = 0; r < rows; r++)
-            scores[r] = start;
-        for (size_t k = 0; k < fours; k++, centroids += 64) {
-            __m512i sixteen = _mm512_load_si512(centroids);
-            for (size_t r = 0; r < rows; r++)
-                scores[r] =
-                    _mm512_dpbusd_epi32(scores[r], sixteen, four_values(values + r * d + 4 * k));
-        }
-        for (size_t r = 0; r < rows; r++)
-            ret[r] = _mm512_max_epi32(ret[r], _mm512_shldi_epi32(scores[r], ids, 8));
-        ids = _mm512_sub_epi32(ids, _mm512_set1_epi32(16 << 24));
-    }
-}
-
-/* Lane j of the result is the greatest lane of v[j]. */
-static inline __m512i greatest_lanes(const __m512i v[KEYS])
-{
-    __m512i twos[8];
-    __m512i fours[4];
-    __m512i eights[2];
-
-    for (size_t j = 0; j < 8; j++)
-        twos[j] = _mm512_max_epi32(_mm512_unpacklo_epi32(v[2 * j], v[2 * j + 1]),
-                                   _mm512_unpackhi_epi32(v[2 * j], v[2 * j + 1]));
-    for (size_t j = 0; j < 4; j++)
-        fours[j] = _mm512_max_epi32(_mm512_unpacklo_epi64(twos[2 * j], twos[2 * j + 1]),
-                                    _mm512_unpackhi_epi64(twos[2 * j], twos[2 * j + 1]));
-    for (size_t j = 0; j < 2; j++)
-        eights[j] = _mm512_max_epi32(_mm512_shuffle_i32x4(fours[2 * j], fours[2 * j + 1], 0x88),
-                                     _mm512_shuffle_i32x4(fours[2 * j], fours[2 * j + 1], 0xDD));
-    return _mm512_max_epi32(_mm512_shuffle_i32x4(eights[0], eights[1], 0x88),
-                            _mm512_shuffle_i32x4(eights[0], eights[1], 0xDD));
-}
-
-/* Codes and scores of a tile of rows and parts; lane r * 4 + q holds the key of part p + q. */
-static void store_keys(const struct encoding *of, size_t i, size_t rows, size_t p, size_t parts,
-                       __m512i keys)
-{
-    uint8_t codes[KEYS];
-    int32_t scores[KEYS];
-
-    _mm_storeu_si128((__m128i *)codes,
-                     _mm512_cvtepi32_epi8(_mm512_xor_si512(keys, _mm512_set1_epi32(-1))));
-    for (size_t r = 0; r < rows; r++)
-        memcpy(of->codes + (i + r) * of->parts + p, codes + ENCODE_PARTS * r, parts);
-    if (of->best == NULL)
-        return;
-    _mm512_storeu_si512(scores, _mm512_srai_epi32(keys, 8));
-    for (size_t r = 0; r < rows; r++)
-        for (size_t q = 0; q < parts; q++)
-            of->best[i + r] += scores[ENCODE_PARTS * r + q];
-}
-
-/* @rows and @fours are constants, 0 for whatever w says. */
-__attribute__((always_inline)) static inline void
-encode_rows(const struct encoding *of, size_t i, size_t rows, size_t p, size_t parts, size_t fours)
-{
-    __m512i keys[KEYS];
-    __m512i found[ENCODE_ROWS];
-
-    for (size_t k = 0; k < KEYS; k++)
-        keys[k] = _mm512_setzero_si512();
-    for (size_t q = 0; q < parts; q++) {
-        greatest_keys(of, i, rows, p + q, fours != 0 ? fours : of->w / 4, found);
-        for (size_t r = 0; r < rows; r++)
-            keys[ENCODE_PARTS * r + q] = found[r];
-    }
-    store_keys(of, i, rows, p, parts, greatest_lanes(keys));
-}
-
-__attribute__((always_inline)) static inline void encode_parts(const struct encoding *of, size_t n,
-                                                               size_t p, size_t parts, size_t fours)
-{
-    size_t i = 0;
-
-    for (; i + ENCODE_ROWS <= n; i += ENCODE_ROWS)
-        encode_rows(of, i, ENCODE_ROWS, p, parts, fours);
-    for (; i < n; i++)
-        encode_rows(of, i, 1, p, parts, fours);
-}
-
-/* Some parts for all of a block of rows, so that their centroids stay in the first-level cache. */
-static void encode_block(const struct encoding *of, size_t n)
-{
-    for (size_t p = 0; p < of->parts; p += ENCODE_PARTS) {
-        size_t parts = of->parts - p < ENCODE_PARTS ? of->parts - p : ENCODE_PARTS;
-        if (of->w == 8)
-            encode_parts(of, n, p, parts, 2);
-        else
-            encode_parts(of, n, p, parts, 0);
-    }
-}
-
-static void encode(const int8_t *rotated, size_t n, size_t parts, size_t w,
-                   const uint8_t *centroids, const int32_t *half_norms, uint8_t *ret_codes,
-                   int32_t *ret_best)
-{
-    size_t d = parts * w;
-
-    for (size_t i = 0; i < n; i += BLOCK_ROWS) {
-        struct encoding of = { rotated + i * d,
-                               parts,
-                               w,
-                               centroids,
-                               half_norms,
-                               ret_codes + i * parts,
-                               ret_best == NULL ? NULL : ret_best + i };
-        size_t block = n - i < BLOCK_ROWS ? n - i : BLOCK_ROWS;
-        for (size_t r = 0; of.best != NULL && r < block; r++)
-            of.best[r] = -excess_of(of.rotated + r * d, d);
-        encode_block(&of, block);
-    }
-}
+#include "src/vector/kernels/avx512_lanes.h"
+#include "src/vector/kernels/integer_loops.h"
 
 const struct vector_kernel vector_kernel_avx512vbmi = {
     .name = "avx512vbmi",

@@ -5,8 +5,9 @@
  * The float loops, written once on GCC's vector types and compiled per instruction set. Vectors run
  * along the outputs, so every output adds its products in the same order at any width: same bits.
  *
- * The including file defines LANES (floats per register), and LESSER(a, b) and GREATER(a, b) for
- * a < b ? a : b and a > b ? a : b of whole registers.
+ * The including file defines LANES (floats per register), LESSER(a, b) and GREATER(a, b) for
+ * a < b ? a : b and a > b ? a : b of whole registers, and NARROW(ints) for the lowest byte of
+ * each lane.
  */
 
 #include <stddef.h>
@@ -76,7 +77,7 @@ static void quantise(const float *values, float top, float steps_per_unit, uint8
     for (size_t j = 0; j < KERNEL_CENTROIDS; j += LANES) {
         lanes steps = (top - *(const lanes *)(values + j)) * steps_per_unit + 0.5f;
         lane_ints whole = __builtin_convertvector(LESSER(steps, all(127)), lane_ints);
-        *(lane_bytes *)(ret + j) = __builtin_convertvector(127 - whole, lane_bytes);
+        *(lane_bytes *)(ret + j) = NARROW(127 - whole);
     }
 }
 
@@ -87,7 +88,7 @@ static inline lane_bytes nearest_bytes(lanes v)
     lanes clipped = GREATER(LESSER(v, all(127)), all(-127));
     lane_ints whole = (lane_ints)(clipped + 12582912.0f) - 0x4B400000;
 
-    return __builtin_convertvector(whole, lane_bytes);
+    return NARROW(whole);
 }
 
 static void requantise(const int32_t *sums, const float *factors, float row_factor, size_t n,

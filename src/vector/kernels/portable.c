@@ -15,6 +15,7 @@ static inline four_floats choose(four_masks mask, four_floats a, four_floats b)
 
 #define LESSER(a, b) choose((a) < (b), a, b)
 #define GREATER(a, b) choose((a) > (b), a, b)
+#define NARROW(ints) __builtin_convertvector(ints, lane_bytes)
 #include "src/vector/kernels/float_loops.h"
 
 static uint64_t pass_mask(const uint16_t *sums, uint16_t threshold)
