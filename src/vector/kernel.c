@@ -15,11 +15,15 @@ static bool has_avx2(void)
     return __builtin_cpu_supports("avx2");
 }
 
+static bool has_avx512bw(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+}
+
 static bool has_avx512vbmi(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
-           __builtin_cpu_supports("avx512vnni");
+    return has_avx512bw() && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
 }
 
 /* Best first. */
@@ -28,6 +32,7 @@ static const struct {
     bool (*supported)(void);
 } choices[] = {
     { &vector_kernel_avx512vbmi, has_avx512vbmi },
+    { &vector_kernel_avx512bw, has_avx512bw },
     { &vector_kernel_avx2, has_avx2 },
     { &vector_kernel_portable, runs_anywhere },
 };
