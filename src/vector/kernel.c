@@ -10,6 +10,8 @@ static bool runs_anywhere(void)
     return true;
 }
 
+#ifdef __x86_64__
+
 static bool has_avx2(void)
 {
     return __builtin_cpu_supports("avx2");
@@ -26,14 +28,21 @@ static bool has_avx512vbmi(void)
            __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
 }
 
+#endif
+
 /* Best first. */
 static const struct {
     const struct vector_kernel *kernel;
     bool (*supported)(void);
 } choices[] = {
+#ifdef __x86_64__
     { &vector_kernel_avx512vbmi, has_avx512vbmi },
     { &vector_kernel_avx512bw, has_avx512bw },
     { &vector_kernel_avx2, has_avx2 },
+#endif
+#ifdef __aarch64__
+    { &vector_kernel_neon, runs_anywhere }, /* every one has it */
+#endif
     { &vector_kernel_portable, runs_anywhere },
 };
 

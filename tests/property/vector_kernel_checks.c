@@ -61,7 +61,7 @@ static struct scan_case scan_case(uint64_t seed)
     size_t most = seed % 8 == 0 ? MAX_PARTS : 96;
     struct scan_case c = { .parts = 2 + 2 * vector_random_below(&random, most / 2),
                            .words = 1 + seed % KERNEL_GROUP_WORDS };
-    size_t codes = c.parts * 64 * c.words;
+    size_t codes;
 
     if (seed % 16 == 0)
         c.parts = MAX_PARTS;
@@ -72,7 +72,7 @@ static struct scan_case scan_case(uint64_t seed)
         c.table[i] = seed % 16 == 0 ? 127 : (uint8_t)vector_random_below(&random, 128);
     for (size_t i = 0; i < codes; i++)
         c.codes[i] = (uint8_t)vector_random_below(&random, 256);
-    c.threshold = (uint16_t)(c.parts * 64 - 500 + vector_random_below(&random, 1000));
+    c.threshold = (uint16_t)(c.parts * 60 + vector_random_below(&random, c.parts * 8));
     if (seed % 5 == 0)
         c.threshold = seed % 2 == 0 ? 0 : UINT16_MAX;
     if (seed % 16 == 0)
@@ -453,14 +453,23 @@ const struct vector_kernel_check vector_kernel_checks[] = {
 const size_t vector_kernel_checks_count =
     sizeof vector_kernel_checks / sizeof vector_kernel_checks[0];
 
+static bool holds_for_all_seeds(const struct vector_kernel_check *check,
+                                const struct vector_kernel *kernel)
+{
+    uint64_t seed = 1;
+
+    while (seed <= SEEDS && check->holds(kernel, seed))
+        seed++;
+    return seed > SEEDS;
+}
+
 bool vector_kernel_check_all(const struct vector_kernel_check *check)
 {
-    static const char *const names[] = { "portable", "neon",       "avx2",
-                                         "avx512bw", "avx512vbmi", "avx512amx" };
+    static const char *const names[] = { "portable", "neon", "avx2", "avx512bw", "avx512vbmi" };
     bool all = true;
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        for (uint64_t seed = 1; seed <= SEEDS && vector_kernel_select(names[i]); seed++)
-            all &= check->holds(vector_kernel(), seed);
+        if (vector_kernel_select(names[i]))
+            all &= holds_for_all_seeds(check, vector_kernel());
     return all;
 }

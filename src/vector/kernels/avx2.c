@@ -234,8 +234,7 @@ static int32_t excess_of(const int8_t *row, size_t d)
 
 static inline lane_ints keys_of(lane_ints scores, lane_ints ids)
 {
-    return (lane_ints)_mm256_or_si256(_mm256_slli_epi32((__m256i)scores, 8),
-                                      _mm256_srli_epi32((__m256i)ids, 24));
+    return scores << 8 | (lane_ints)((lane_bits)ids >> 24);
 }
 
 #define GREATER_INT(a, b) ((lane_ints)_mm256_max_epi32((__m256i)(a), (__m256i)(b)))

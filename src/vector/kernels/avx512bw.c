@@ -118,8 +118,7 @@ static int32_t excess_of(const int8_t *row, size_t d)
 
 static inline lane_ints keys_of(lane_ints scores, lane_ints ids)
 {
-    return (lane_ints)_mm512_or_si512(_mm512_slli_epi32((__m512i)scores, 8),
-                                      _mm512_srli_epi32((__m512i)ids, 24));
+    return scores << 8 | (lane_ints)((lane_bits)ids >> 24);
 }
 
 enum { TILE_ROWS = 4, TILE_WIDTH = 4, ROW_WIDTH = 4, ENCODE_ROWS = 4, ENCODE_PARTS = 4 };
