@@ -2,6 +2,10 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "src/vector/kernels/kernels.h"
 
@@ -28,6 +32,16 @@ static bool has_avx512vbmi(void)
            __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
 }
 
+/* Tiles are 8 KiB more per thread to save, so Linux wants to be asked, once per process. */
+static bool has_avx512amx(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+
+    return has_avx512vbmi() && __builtin_cpu_supports("amx-tile") &&
+           __builtin_cpu_supports("amx-int8") &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
 #endif
 
 /* Best first. */
@@ -36,9 +50,8 @@ static const struct {
     bool (*supported)(void);
 } choices[] = {
 #ifdef __x86_64__
-    { &vector_kernel_avx512vbmi, has_avx512vbmi },
-    { &vector_kernel_avx512bw, has_avx512bw },
-    { &vector_kernel_avx2, has_avx2 },
+    { &vector_kernel_avx512amx, has_avx512amx }, { &vector_kernel_avx512vbmi, has_avx512vbmi },
+    { &vector_kernel_avx512bw, has_avx512bw },   { &vector_kernel_avx2, has_avx2 },
 #endif
 #ifdef __aarch64__
     { &vector_kernel_neon, runs_anywhere }, /* every one has it */

@@ -7,7 +7,7 @@
 
 #include "tests/property/vector_random.h"
 
-enum { SEEDS = 40, MAX_PARTS = 512, MAX_D = 4096, MAX_COLUMNS = 320, MAX_ROWS = 19, MAX_W = 84 };
+enum { SEEDS = 40, MAX_PARTS = 512, MAX_D = 4096, MAX_COLUMNS = 320, MAX_ROWS = 150, MAX_W = 84 };
 
 /* Aligned, zeroed; the checks are short programs and share what they free. */
 static void *new_array(size_t size)
@@ -465,7 +465,8 @@ static bool holds_for_all_seeds(const struct vector_kernel_check *check,
 
 bool vector_kernel_check_all(const struct vector_kernel_check *check)
 {
-    static const char *const names[] = { "portable", "neon", "avx2", "avx512bw", "avx512vbmi" };
+    static const char *const names[] = { "portable", "neon",       "avx2",
+                                         "avx512bw", "avx512vbmi", "avx512amx" };
     bool all = true;
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)

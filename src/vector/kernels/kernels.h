@@ -10,5 +10,6 @@ extern const struct vector_kernel vector_kernel_neon;
 extern const struct vector_kernel vector_kernel_avx2;
 extern const struct vector_kernel vector_kernel_avx512bw;
 extern const struct vector_kernel vector_kernel_avx512vbmi;
+extern const struct vector_kernel vector_kernel_avx512amx;
 
 #endif
