@@ -41,7 +41,7 @@ struct segment *segment_new(const struct segment_options *options)
     segment->dimension = d;
     segment->refine = options->refine;
     segment->row_bytes = refine_row_bytes(options->refine, d);
-    segment->row_budget = options->row_budget_bytes;
+    segment->row_budget = size_min(options->row_budget_bytes, SIZE_MAX / 2);
     segment->codebook = options->codebook != NULL ? codebook_ref(options->codebook) : NULL;
     segment->cell_count = cells_of(options->codebook);
     segment->free_index = SEGMENT_NONE;
@@ -150,7 +150,6 @@ struct vector {
     const uint8_t *code; /* NULL without a codebook */
     const uint8_t *row;  /* NULL: not at hand */
     uint32_t cell;
-    bool has_room; /* beyond the budget for its row */
 };
 
 static void dissolve(struct segment *segment, uint32_t index);
@@ -210,8 +209,7 @@ static uint32_t append(struct segment *segment, const struct vector *vector)
 
     if (entry == NULL)
         return ID_MAP_NONE;
-    if (!segment_reserve_place(segment, entry, vector->id.length, vector->row != NULL,
-                               vector->has_room)) {
+    if (!segment_reserve_place(segment, entry, vector->id.length, vector->row != NULL)) {
         if (entry->group->live == 0)
             segment_drop_group(segment, entry->index);
         return ID_MAP_NONE;
@@ -222,7 +220,6 @@ static uint32_t append(struct segment *segment, const struct vector *vector)
     return entry->index * SEGMENT_GROUP + place;
 }
 
-/* A row at hand stays so: the room it had comes free with its old group. */
 static bool move(struct segment *segment, uint32_t position)
 {
     const struct segment_entry *entry = segment_entry_at(segment, position);
@@ -233,7 +230,6 @@ static bool move(struct segment *segment, uint32_t position)
         .code = code,
         .row = segment_group_row(segment, entry->group, place),
         .cell = entry->group->cell,
-        .has_room = true,
     };
     uint32_t moved;
 
@@ -247,18 +243,29 @@ static bool move(struct segment *segment, uint32_t position)
     return true;
 }
 
-/*
- * Moves the living members of a sealed group to the newest of its cell. Without memory it stops
- * halfway, which is as valid a state. A full one may dissolve on the way: at most 127 members move
- * into an empty group then, so it goes no deeper.
- */
-static void dissolve(struct segment *segment, uint32_t index)
+static bool move_all(struct segment *segment, uint32_t index)
 {
     for (uint32_t place = 0; place < SEGMENT_GROUP; place++)
         if (segment_place_lives(&segment->directory[index], place) &&
             !move(segment, index * SEGMENT_GROUP + place))
-            return;
-    segment_drop_group(segment, index);
+            return false;
+    return true;
+}
+
+/*
+ * Moves the living members of a sealed group to the newest of its cell. Without memory it stops
+ * halfway, which is as valid a state. A full one may dissolve on the way: at most 127 members move
+ * into an empty group then, so it goes no deeper. Rows at hand stay so, in the room that the group
+ * leaves.
+ */
+static void dissolve(struct segment *segment, uint32_t index)
+{
+    size_t row_bytes = segment_group_row_bytes(segment, segment->directory[index].group);
+
+    segment->row_allowance += row_bytes;
+    if (move_all(segment, index))
+        segment_drop_group(segment, index);
+    segment->row_allowance -= row_bytes;
 }
 
 static void retire(struct segment *segment, uint32_t position)
@@ -321,7 +328,6 @@ enum status_code segment_put(struct segment *segment, const void *id, size_t id_
         .code = segment->codebook != NULL ? code : NULL,
         .row = row,
         .cell = segment->codebook != NULL ? cell : 0,
-        .has_room = segment->codebook == NULL,
     };
 
     assert(segment->codebook != NULL ? code != NULL : row != NULL);
@@ -341,7 +347,7 @@ static bool put_row(struct segment *segment, uint32_t position, const uint8_t *r
 
     if (segment_group_row(segment, group, place) != NULL)
         return true;
-    if (!segment_reserve_row(segment, group, place, false))
+    if (!segment_reserve_row(segment, group, place))
         return false;
     segment_fill_row(segment, group, place, row);
     return true;

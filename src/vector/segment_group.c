@@ -332,8 +332,13 @@ static void write_id(struct segment *segment, struct segment_group *group, const
 
 /* ---- rows ---- */
 
-bool segment_reserve_row(struct segment *segment, struct segment_group *group, size_t place,
-                         bool beyond_budget)
+static bool rows_fit(const struct segment *segment, size_t bytes)
+{
+    return segment->codebook == NULL ||
+           segment->row_blocks_bytes + bytes <= segment->row_budget + segment->row_allowance;
+}
+
+bool segment_reserve_row(struct segment *segment, struct segment_group *group, size_t place)
 {
     size_t word = place / SEGMENT_WORD;
     const uint8_t *old = atomic_load(&group->rows[word]);
@@ -342,9 +347,7 @@ bool segment_reserve_row(struct segment *segment, struct segment_group *group, s
 
     if (old != NULL && !segment_is_mapped(segment, old))
         return true;
-    if (!beyond_budget && segment->row_blocks_bytes + bytes > segment->row_budget)
-        return false;
-    block = new_block(segment, bytes);
+    block = rows_fit(segment, bytes) ? new_block(segment, bytes) : NULL;
     if (block == NULL)
         return false;
     if (old != NULL) /* in the mapping all rows up to this place are there */
@@ -366,17 +369,28 @@ void segment_fill_row(struct segment *segment, struct segment_group *group, size
     segment->rows++;
 }
 
+size_t segment_group_row_bytes(const struct segment *segment, const struct segment_group *group)
+{
+    size_t blocks = 0;
+
+    for (size_t word = 0; word < SEGMENT_WORDS; word++) {
+        const uint8_t *rows = atomic_load(&group->rows[word]);
+        blocks += rows != NULL && !segment_is_mapped(segment, rows);
+    }
+    return blocks * rows_block_bytes(segment);
+}
+
 /* ---- places ---- */
 
 bool segment_reserve_place(struct segment *segment, struct segment_entry *entry, size_t id_length,
-                           bool row, bool beyond_budget)
+                           bool row)
 {
     struct segment_group *group = entry->group;
 
     if (!reserve_code(segment, entry) || !reserve_id(segment, group, id_length))
         return false;
     if (row)
-        row = segment_reserve_row(segment, group, group->used, beyond_budget);
+        row = segment_reserve_row(segment, group, group->used);
     return row || segment->codebook != NULL;
 }
 

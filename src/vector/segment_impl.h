@@ -107,7 +107,8 @@ struct segment {
     uint64_t id_bytes_ever;
     size_t rows; /* at hand, of concepts that are alive */
     size_t row_blocks_bytes;
-    size_t block_bytes; /* of all blocks, retired ones too */
+    size_t row_allowance; /* beyond the budget, for what will be freed before the lock is left */
+    size_t block_bytes;   /* of all blocks, retired ones too */
     uint64_t retired_ever;
     struct segment_block *oldest_retired;
     struct segment_block *newest_retired;
@@ -180,11 +181,13 @@ void segment_drop_group(struct segment *segment, uint32_t index);
 /** Room for the next place, its code, its id of @id_length bytes, and, if @row, its row, which
  * beside codes may come to nothing. The group is not full. False without memory. */
 bool segment_reserve_place(struct segment *segment, struct segment_entry *entry, size_t id_length,
-                           bool row, bool beyond_budget);
+                           bool row);
 
-/** Room for the row of a place; false without memory or budget. */
-bool segment_reserve_row(struct segment *segment, struct segment_group *group, size_t place,
-                         bool beyond_budget);
+/** Room for the row of a place; false without memory, or beyond the budget. */
+bool segment_reserve_row(struct segment *segment, struct segment_group *group, size_t place);
+
+/** Of the budget for rows. */
+size_t segment_group_row_bytes(const struct segment *segment, const struct segment_group *group);
 
 /** Fills the next place, for which room was reserved; @code and @row may be NULL. Its number. */
 uint32_t segment_fill_place(struct segment *segment, struct segment_entry *entry, const void *id,
