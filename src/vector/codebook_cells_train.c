@@ -51,13 +51,8 @@ static void normalise_means(struct kmeans *kmeans)
 static void set_cells(struct codebook *codebook, const float *means)
 {
     size_t n = codebook->info.cells * codebook->info.dimension;
-    float largest = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        float magnitude = fabsf(means[i]);
-        largest = magnitude > largest ? magnitude : largest;
-    }
-    vector_kernel()->to_int8(means, n, CODEBOOK_TOP / largest, codebook->cells);
+    vector_kernel()->to_int8(means, n, CODEBOOK_TOP / vector_largest(means, n), codebook->cells);
     codebook_complete_cells(codebook);
 }
 

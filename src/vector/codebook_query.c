@@ -14,23 +14,12 @@ enum {
  */
 static const float TABLE_CLIP = 0.6f;
 
-static float largest_magnitude(const float *v, size_t d)
-{
-    float largest = 0;
-
-    for (size_t i = 0; i < d; i++) {
-        float magnitude = fabsf(v[i]);
-        largest = magnitude > largest ? magnitude : largest;
-    }
-    return largest;
-}
-
 /* @ret_digits [2][d]: the query, each value as two digits; returns what a low one is worth. */
 static float split_digits(const float *unit, size_t d, int8_t *ret_digits)
 {
     float rest[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
     const struct vector_kernel *kernel = vector_kernel();
-    float largest = largest_magnitude(unit, d);
+    float largest = vector_largest(unit, d);
     float high = largest / CODEBOOK_TOP;
     float factor = largest > 0 ? CODEBOOK_TOP / largest : 0;
 

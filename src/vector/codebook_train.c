@@ -11,7 +11,6 @@ enum {
     MAX_SAMPLES = 1 << 24,
     BLOCK = 1024, /* rows between two polls */
     STEP_SAMPLES = 4096,
-    SEED_SAMPLES = 8192,
 };
 
 /* Everything a training allocates besides its result. */
@@ -27,7 +26,6 @@ struct training {
     uint8_t *codes;    /* [n][48] */
     float *means;      /* [48][256][w] */
     uint32_t *counts;  /* [48][256] */
-    uint32_t *scratch; /* [SEED_SAMPLES] */
     double error;      /* mean |rotated - decoded|^2 */
 };
 
@@ -103,7 +101,6 @@ static void training_deinit(struct training *t)
     free(t->codes);
     free(t->means);
     free(t->counts);
-    free(t->scratch);
 }
 
 static enum status_code training_init(struct training *t, struct status *st)
@@ -115,27 +112,22 @@ static enum status_code training_init(struct training *t, struct status *st)
     t->codes = training_allocate(t->n, CODEBOOK_PARTS);
     t->means = training_allocate(t->d, CODEBOOK_CENTROIDS * sizeof(float));
     t->counts = training_allocate(CODEBOOK_PARTS, CODEBOOK_CENTROIDS * sizeof(uint32_t));
-    t->scratch = training_allocate(SEED_SAMPLES, sizeof(uint32_t));
     if (t->codebook == NULL || t->directions == NULL || t->values == NULL || t->rotated == NULL ||
-        t->codes == NULL || t->means == NULL || t->counts == NULL || t->scratch == NULL)
+        t->codes == NULL || t->means == NULL || t->counts == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to train on %zu samples", t->n);
     return STATUS_OK;
 }
 
-/* Every so many rows, to have at most @wanted. */
-static size_t sampling_interval(const struct training *t, size_t wanted)
-{
-    return (t->n + wanted - 1) / wanted;
-}
-
-/* Rows that hold the greatest value of a rotated sample: 127 of it are a step wide. */
+/* 127 steps reach as far as any of the rotated samples, or of some of them: the few values beyond
+ * are clipped. */
 static void choose_step(struct training *t)
 {
     int32_t sums[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
     struct codebook *codebook = t->codebook;
+    size_t interval = (t->n + STEP_SAMPLES - 1) / STEP_SAMPLES;
     float largest = 0;
 
-    for (size_t i = 0; i < t->n; i += sampling_interval(t, STEP_SAMPLES)) {
+    for (size_t i = 0; i < t->n; i += interval) {
         const int8_t *values = t->values + i * t->d;
         float inverse = codebook_inverse_length(values, t->d);
         vector_kernel()->products(values, t->d, 1, t->d, codebook->packed_rotation, t->d, sums);
@@ -166,15 +158,19 @@ static struct kmeans part_kmeans(const struct training *t, size_t part)
                             .counts = t->counts + part * CODEBOOK_CENTROIDS };
 }
 
-static void seed_parts(struct training *t)
+/* Begins with the values of random rows. Starting points far apart, as k-means++ finds them, take
+ * longer to find and end no better here. */
+static void begin_parts(struct training *t)
 {
     uint64_t seed = t->watch.options->seed;
-    size_t interval = sampling_interval(t, SEED_SAMPLES);
+    size_t interval = t->n / CODEBOOK_CENTROIDS;
     size_t w = t->codebook->part_width;
 
     for (size_t p = 0; p < CODEBOOK_PARTS; p++)
-        kmeans_seed(t->rotated + p * w, interval * t->d, t->n / interval, CODEBOOK_CENTROIDS, w,
-                    &seed, t->scratch, codebook_part(t->codebook, p));
+        for (size_t c = 0; c < CODEBOOK_CENTROIDS; c++) {
+            size_t row = c * interval + (size_t)(kmeans_random(&seed) % interval);
+            memcpy(codebook_part(t->codebook, p) + c * w, t->rotated + row * t->d + p * w, w);
+        }
     codebook_complete_centroids(t->codebook);
 }
 
@@ -270,7 +266,7 @@ static enum status_code train_parts(struct training *t, struct status *st)
     if (rotation_begin(t->samples, t->n, t->d, t->directions, st) != STATUS_OK)
         return st->code;
     rotate(t);
-    seed_parts(t);
+    begin_parts(t);
     if (assign(t, 0, share, st) != STATUS_OK)
         return st->code;
     for (uint32_t i = 0; i < iterations; i++) {

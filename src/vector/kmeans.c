@@ -12,46 +12,6 @@ uint64_t kmeans_random(uint64_t *seed)
     return z ^ (z >> 31);
 }
 
-static uint32_t squared_distance(const int8_t *a, const int8_t *b, size_t w)
-{
-    int32_t sum = 0;
-
-    for (size_t k = 0; k < w; k++)
-        sum += (a[k] - b[k]) * (a[k] - b[k]);
-    return (uint32_t)sum;
-}
-
-/* The place in @weights where a running sum passes a random share of @total. */
-static size_t draw(const uint32_t *weights, size_t n, uint64_t total, uint64_t *seed)
-{
-    uint64_t rest = total == 0 ? 0 : kmeans_random(seed) % total;
-    size_t i = 0;
-
-    if (total == 0) /* every point is chosen already */
-        return (size_t)(kmeans_random(seed) % n);
-    for (; rest >= weights[i]; i++)
-        rest -= weights[i];
-    return i;
-}
-
-void kmeans_seed(const int8_t *points, size_t stride, size_t n, size_t k, size_t w, uint64_t *seed,
-                 uint32_t *scratch, int8_t *ret_centroids)
-{
-    uint64_t total = 0; /* nothing is chosen yet: all alike */
-
-    memset(scratch, 0xFF, n * sizeof *scratch);
-    for (size_t c = 0; c < k; c++) {
-        int8_t *centroid = ret_centroids + c * w;
-        memcpy(centroid, points + draw(scratch, n, total, seed) * stride, w);
-        total = 0;
-        for (size_t i = 0; i < n; i++) {
-            uint32_t distance = squared_distance(points + i * stride, centroid, w);
-            scratch[i] = distance < scratch[i] ? distance : scratch[i];
-            total += scratch[i];
-        }
-    }
-}
-
 void kmeans_clear(struct kmeans *kmeans)
 {
     memset(kmeans->means, 0, kmeans->k * kmeans->w * sizeof *kmeans->means);

@@ -2,7 +2,7 @@
 #define SUTRA_VECTOR_KMEANS_H
 
 /**
- * What the k-means of a codebook's parts and that of its cells share: first centroids, sums and
+ * What the k-means of a codebook's parts and that of its cells share: random numbers, sums and
  * means over int8 points. Assigning points to centroids is the caller's, who has a kernel for it.
  * The same input gives the same bits. One thread; memory is the caller's.
  *
@@ -21,16 +21,6 @@ struct kmeans {
 
 /** The next of a series of random numbers. */
 uint64_t kmeans_random(uint64_t *seed);
-
-/**
- * Chooses k of n points, lying @stride bytes apart, that are far from one another: each next one by
- * chance, in proportion to the squared distance from those already chosen (Arthur, Vassilvitskii:
- * k-means++, SODA 2007). Points may repeat when fewer than k are different. O(k * n * w).
- * @scratch [n]
- * @ret_centroids [k][w]
- */
-void kmeans_seed(const int8_t *points, size_t stride, size_t n, size_t k, size_t w, uint64_t *seed,
-                 uint32_t *scratch, int8_t *ret_centroids);
 
 /** No points yet. */
 void kmeans_clear(struct kmeans *kmeans);
