@@ -129,8 +129,18 @@ void codebook_complete_cells(struct codebook *codebook)
                  codebook->packed_cells);
 }
 
+/* What codes stand for has a mean squared length of 1 - mse; a codebook that lost nearly everything
+ * is not made up for. */
+static void complete_similarity(struct codebook *codebook)
+{
+    float kept = fmaxf(1.0f - codebook->info.mean_squared_error, 0.25f);
+
+    codebook->cosine_unit = codebook->step * codebook->step / kept;
+}
+
 void codebook_complete(struct codebook *codebook)
 {
+    complete_similarity(codebook);
     codebook_complete_rotation(codebook);
     codebook_complete_centroids(codebook);
     codebook_complete_cells(codebook);
@@ -263,6 +273,5 @@ float codebook_similarity(const struct codebook *codebook, const uint8_t a[CODEB
 
     gather(codebook, a, rotated_a);
     gather(codebook, b, rotated_b);
-    return (float)vector_kernel()->dot_i8(rotated_a, rotated_b, d) *
-           (codebook->step * codebook->step);
+    return (float)vector_kernel()->dot_i8(rotated_a, rotated_b, d) * codebook->cosine_unit;
 }

@@ -300,6 +300,7 @@ static enum status_code train(struct training *t, struct status *st)
     info->trained_on = t->n;
     info->trained_at = options->stored;
     info->mean_squared_error = (float)t->error;
+    codebook_complete(t->codebook);
     return STATUS_OK;
 }
 

@@ -49,22 +49,33 @@ bool vector_normalise(float *v, size_t d)
     return true;
 }
 
-/* Floats without a sign are ordered as their bits are. */
+/* Floats without their signs are ordered as their bits are. */
+static int32_t magnitude_bits(const float *v)
+{
+    int32_t bits;
+
+    memcpy(&bits, v, sizeof bits);
+    return bits & INT32_MAX;
+}
+
 float vector_largest(const float *v, size_t d)
 {
-    lane_ints largest = { 0 };
-    int32_t rest = 0;
+    lane_ints lane_largest = { 0 };
+    size_t whole = d / LANES * LANES;
+    int32_t largest = 0;
     float result;
 
-    for (size_t i = 0; i < d; i += LANES) {
-        lane_ints bits = { 0 };
-        memcpy(&bits, v + i, (d - i < LANES ? d - i : LANES) * sizeof *v);
+    for (size_t i = 0; i < whole; i += LANES) {
+        lane_ints bits;
+        memcpy(&bits, v + i, sizeof bits);
         bits &= INT32_MAX;
-        largest = (bits & (bits > largest)) | (largest & (bits <= largest));
+        lane_largest = (bits & (bits > lane_largest)) | (lane_largest & (bits <= lane_largest));
     }
     for (size_t i = 0; i < LANES; i++)
-        rest = largest[i] > rest ? largest[i] : rest;
-    memcpy(&result, &rest, sizeof result);
+        largest = lane_largest[i] > largest ? lane_largest[i] : largest;
+    for (size_t i = whole; i < d; i++)
+        largest = magnitude_bits(v + i) > largest ? magnitude_bits(v + i) : largest;
+    memcpy(&result, &largest, sizeof result);
     return result;
 }
 
