@@ -20,65 +20,6 @@ static uint8_t *copy_of(const uint8_t *data, size_t size)
     return copy;
 }
 
-/* ---- Codebooks: the last 8 bytes are the checksum of the others ---- */
-
-static void use_codebook(const struct codebook *codebook)
-{
-    size_t d = codebook_info(codebook)->dimension;
-    float *vector = calloc(d, sizeof *vector);
-    uint8_t code[CODEBOOK_CODE_BYTES];
-
-    vector[0] = 1;
-    codebook_encode(codebook, vector, 1, code);
-    codebook_decode(codebook, code, vector);
-    free(vector);
-}
-
-static void parse_codebook(const uint8_t *data, size_t size)
-{
-    struct codebook *codebook = NULL;
-    struct buf again = { 0 };
-    struct status st = { 0 };
-
-    if (codebook_parse(data, size, &codebook, &st) != STATUS_OK) {
-        fuzz_require(codebook == NULL, "a refused codebook is none");
-        return;
-    }
-    use_codebook(codebook);
-    codebook_serialize(codebook, &again);
-    fuzz_require(again.size == size && memcmp(again.data, data, size) == 0,
-                 "a codebook that is accepted is written as it was read");
-    buf_deinit(&again);
-    codebook_unref(codebook);
-}
-
-int fuzz_codebook(const uint8_t *data, size_t size)
-{
-    uint64_t checksum;
-
-    parse_codebook(data, size);
-    if (size < sizeof checksum)
-        return 0;
-    uint8_t *mended = copy_of(data, size);
-    checksum = XXH3_64bits(mended, size - sizeof checksum);
-    memcpy(mended + size - sizeof checksum, &checksum, sizeof checksum);
-    parse_codebook(mended, size);
-    free(mended);
-    return 0;
-}
-
-bool fuzz_codebook_seed(size_t n, struct buf *ret)
-{
-    struct codebook *codebook;
-
-    if (n > 0)
-        return false;
-    codebook = vector_random_codebook(SEED, D, VERSION);
-    codebook_serialize(codebook, ret);
-    codebook_unref(codebook);
-    return true;
-}
-
 /* ---- Segments: drawn in src/vector/segment.h ---- */
 
 static struct codebook *shared_codebook(void)
