@@ -10,7 +10,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/property/vector_data.h"
 
-enum { D = 48, SEED = 0x5EED, SEQUENCE = 7, VERSION = 3 };
+enum { D = 192, SEED = 0x5EED, SEQUENCE = 7, VERSION = 3 };
 
 static uint8_t *copy_of(const uint8_t *data, size_t size)
 {
@@ -20,14 +20,35 @@ static uint8_t *copy_of(const uint8_t *data, size_t size)
     return copy;
 }
 
-/* ---- Segments: drawn in src/vector/segment.h ---- */
+/* ---- Segments: drawn in src/vector/segment_file.h ---- */
+
+/* With cells. */
+static struct codebook *train(void)
+{
+    enum { SAMPLES = 600 };
+    struct vector_random random = { SEED };
+    struct codebook_train_options options = {
+        .seed = SEED,
+        .iterations = 3,
+        .version = VERSION,
+        .cells = 16,
+    };
+    float *samples = vector_random_units(&random, SAMPLES, D, 20);
+    struct codebook *codebook = NULL;
+    struct status st = { 0 };
+
+    fuzz_require(codebook_train(samples, SAMPLES, D, &options, &codebook, &st) == STATUS_OK,
+                 "a codebook is trained");
+    free(samples);
+    return codebook;
+}
 
 static struct codebook *shared_codebook(void)
 {
     static struct codebook *codebook;
 
     if (codebook == NULL)
-        codebook = vector_random_codebook(SEED, D, VERSION);
+        codebook = train();
     return codebook;
 }
 
@@ -37,28 +58,30 @@ static void use_segment(struct segment *segment)
     struct status st = { 0 };
     struct arena arena;
     float query[D] = { 1 };
+    struct segment_search options = { .r = 1000 };
 
     arena_init(&arena, 1 << 20);
-    fuzz_require(segment_search(segment, query, 1, 1000, NULL, NULL, &arena, &hits, &st) ==
-                     STATUS_OK,
+    fuzz_require(segment_search(segment, query, 1, &options, &arena, &hits, &st) == STATUS_OK,
                  "a segment that was accepted can be searched");
-    fuzz_require(hits.count == segment_count(segment), "and everything in it is found");
+    fuzz_require(hits.count == segment_stats(segment).count, "and everything in it is found");
     for (size_t i = 0; i < hits.count; i++) {
-        fuzz_require(segment_contains(segment, hits.hits[i].id, hits.hits[i].id_length),
-                     "by ids that it contains");
+        struct segment_id id = { hits.hits[i].id, hits.hits[i].id_length };
+        bool found;
+        fuzz_require(segment_find(segment, &id, 1, &found) == 1, "by ids that it contains");
         if (i % 2 == 0)
             segment_remove(segment, hits.hits[i].id, hits.hits[i].id_length);
     }
-    fuzz_require(segment_count(segment) == hits.count / 2, "each of which is there once");
+    fuzz_require(segment_stats(segment).count == hits.count / 2, "each of which is there once");
     arena_deinit(&arena);
 }
 
 static void load_segment(const char *path, struct codebook *codebook)
 {
+    struct segment_options options = { .dimension = D, .codebook = codebook };
     struct segment *segment = NULL;
     struct status st = { 0 };
 
-    if (segment_load(path, D, codebook, SEQUENCE, &segment, &st) != STATUS_OK) {
+    if (segment_load(path, &options, SEQUENCE, &segment, &st) != STATUS_OK) {
         fuzz_require(segment == NULL, "a refused segment is none");
         return;
     }
@@ -89,7 +112,7 @@ static void mend_section(uint8_t *data, size_t size, size_t at)
 
 int fuzz_segment(const uint8_t *data, size_t size)
 {
-    enum { SECTIONS_AT = 48, SECTION_BYTES = 24, CHECKED_BYTES = 120 };
+    enum { SECTIONS_AT = 56, SECTION_BYTES = 24, CHECKED_BYTES = 128 };
     uint64_t checksum;
 
     load_both(data, size);
@@ -113,12 +136,14 @@ static void fill(struct segment *segment, size_t count)
     for (size_t i = 0; i < count; i++) {
         uint8_t row[REFINE_SCALE_BYTES + D];
         uint8_t code[CODEBOOK_CODE_BYTES];
+        uint32_t cell;
         char id[24];
         struct status st = { 0 };
         int length = snprintf(id, sizeof id, "%zu%s", i, i % 4 == 0 ? "-longer" : "");
-        refine_encode(units + i * D, D, row);
-        codebook_encode(shared_codebook(), units + i * D, 1, code);
-        fuzz_require(segment_put(segment, id, (size_t)length, row, code, &st) == STATUS_OK,
+        refine_encode(REFINE_INT8, units + i * D, D, row);
+        codebook_encode(shared_codebook(), (const int8_t *)row + REFINE_SCALE_BYTES, D, 1, code,
+                        &cell, NULL);
+        fuzz_require(segment_put(segment, id, (size_t)length, row, code, cell, &st) == STATUS_OK,
                      "a segment takes what is put");
     }
     free(units);
@@ -139,13 +164,15 @@ bool fuzz_segment_seed(size_t n, struct buf *ret)
 {
     static const size_t counts[] = { 4, 4, 300, 0 };
     char path[] = "/tmp/sutra-fuzz-segment-XXXXXX";
+    struct segment_options options = { .dimension = D };
     struct segment *segment;
     struct status st = { 0 };
 
     if (n >= sizeof counts / sizeof counts[0])
         return false;
     fuzz_require(mkdtemp(path) != NULL, "there is a temporary folder");
-    segment = segment_new(D, n % 2 == 0 ? shared_codebook() : NULL);
+    options.codebook = n % 2 == 0 ? shared_codebook() : NULL;
+    segment = segment_new(&options);
     fill(segment, counts[n]);
     char name[64];
     snprintf(name, sizeof name, "%s/segment", path);
