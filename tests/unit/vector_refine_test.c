@@ -1,10 +1,10 @@
-#include "src/vector/kernel.h"
 #include "src/vector/refine.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
+#include "src/vector/kernel.h"
 #include "src/vector/refine_half.h"
 #include "tests/property/vector_data.h"
 
