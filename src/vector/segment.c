@@ -235,7 +235,7 @@ static uint32_t append(struct segment *segment, const struct vector *vector)
     return entry->index * SEGMENT_GROUP + place;
 }
 
-static bool move(struct segment *segment, uint32_t position)
+static bool move(struct segment *segment, uint32_t position, uint64_t hash)
 {
     const struct segment_entry *entry = segment_entry_at(segment, position);
     size_t place = position % SEGMENT_GROUP;
@@ -253,16 +253,32 @@ static bool move(struct segment *segment, uint32_t position)
     moved = append(segment, &vector);
     if (moved == ID_MAP_NONE)
         return false;
-    id_map_move(&segment->map, id_map_hash(vector.id.data, vector.id.length), position, moved);
+    id_map_move(&segment->map, hash, position, moved);
     kill_place(segment, position);
     return true;
 }
 
+static size_t living(const struct segment *segment, uint32_t index, uint32_t *ret_positions)
+{
+    size_t n = 0;
+
+    for (uint32_t place = 0; place < SEGMENT_GROUP; place++)
+        if (segment_place_lives(&segment->directory[index], place))
+            ret_positions[n++] = index * SEGMENT_GROUP + place;
+    return n;
+}
+
 static bool move_all(struct segment *segment, uint32_t index)
 {
-    for (uint32_t place = 0; place < SEGMENT_GROUP; place++)
-        if (segment_place_lives(&segment->directory[index], place) &&
-            !move(segment, index * SEGMENT_GROUP + place))
+    uint32_t positions[SEGMENT_GROUP];
+    uint64_t hashes[SEGMENT_GROUP];
+    size_t n = living(segment, index, positions);
+
+    segment_hashes(segment, positions, n, hashes);
+    for (size_t i = 0; i < n; i++)
+        id_map_prefetch(&segment->map, hashes[i]);
+    for (size_t i = 0; i < n; i++)
+        if (!move(segment, positions[i], hashes[i]))
             return false;
     return true;
 }
@@ -304,14 +320,25 @@ static void prefetch_place(const struct segment *segment, const struct vector *v
         segment_prefetch_code(&segment->directory[newest]);
 }
 
+/* Where the vector most likely was before. */
+static void prefetch_old(const struct segment *segment, const struct vector *vector)
+{
+    uint32_t guess = id_map_guess(&segment->map, vector->hash);
+
+    if (guess != ID_MAP_NONE)
+        __builtin_prefetch(&segment_entry_at(segment, guess)->group->ids);
+}
+
 static enum status_code put(struct segment *segment, const struct vector *vector, struct status *st)
 {
     uint32_t position = ID_MAP_NONE;
     uint32_t old;
 
     prefetch_place(segment, vector);
-    if (id_map_prepare(&segment->map, vector->hash, segment_hashes, segment))
+    if (id_map_prepare(&segment->map, vector->hash, segment_hashes, segment)) {
+        prefetch_old(segment, vector);
         position = append(segment, vector);
+    }
     if (position == ID_MAP_NONE)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory for another vector");
     old = segment_position(segment, vector->hash, vector->id);
