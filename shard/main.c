@@ -30,6 +30,7 @@ struct shard_config {
     const char *model;
     const char *embedder;
     uint64_t embed_threads;
+    const char *embed_precision;
     uint64_t train_threshold;
     uint64_t threads;
     uint64_t grace_ms;
@@ -55,6 +56,8 @@ static const struct config_option options[] = {
            "address of a sutra-embed to use instead of a model in this process"),
     OPTION(embed_threads, "embed-threads", CONFIG_UINT, "2", 1, 256,
            "threads of a model in this process"),
+    OPTION(embed_precision, "embed-precision", CONFIG_STRING, "float32", 0, 0,
+           "of a model in this process: float32 or, where the processor has AMX, bfloat16"),
     OPTION(train_threshold, "train-threshold", CONFIG_UINT, "10000", 0, UINT64_MAX,
            "vectors in the cluster that start the first codebook training; 0: never"),
     OPTION(threads, "threads", CONFIG_UINT, "8", 1, 256, "threads for verbs that may block"),
@@ -117,6 +120,7 @@ static enum status_code run(void *process, struct status *st)
         .address = p->config.embedder,
         .model_dir = p->config.model,
         .threads = p->config.embed_threads,
+        .precision = p->config.embed_precision,
     };
 
     if (serve_open(&p->serve, st) != STATUS_OK ||
