@@ -7,19 +7,16 @@
  * A text is what `sutra import` stores: "lemmas — definition".
  */
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "src/apps/cli/progress.h"
+#include "bench/parallel.h"
 #include "src/apps/cli/sources/source.h"
-#include "src/base/clock.h"
 #include "src/embed/embed.h"
 
-enum { STRIDE = 256, MAX_THREADS = 64 };
+enum { STRIDE = 256 };
 
 static const size_t ARENA_BYTES = (size_t)1 << 30;
 
@@ -78,36 +75,6 @@ static void *embed_strides(void *context)
     return NULL;
 }
 
-static void watch(struct job *job)
-{
-    int64_t started_us = clock_monotonic_us();
-    struct progress progress;
-
-    progress_init(&progress, stderr);
-    for (size_t done = 0; done < job->n;) {
-        nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
-        done = atomic_load(&job->done);
-        progress_update(&progress, &(struct progress_state){
-                                       .items = done,
-                                       .items_total = job->n,
-                                       .seconds = (double)(clock_monotonic_us() - started_us) / 1e6,
-                                   });
-    }
-    progress_clear(&progress);
-}
-
-static void embed_all(struct job *job, size_t threads)
-{
-    pthread_t ids[MAX_THREADS];
-
-    for (size_t i = 0; i < threads; i++)
-        if (pthread_create(&ids[i], NULL, embed_strides, job) != 0)
-            abort();
-    watch(job);
-    for (size_t i = 0; i < threads; i++)
-        pthread_join(ids[i], NULL);
-}
-
 static void write_rows(const struct job *job, const char *path)
 {
     size_t values = job->n * EMBED_DIMENSION;
@@ -128,7 +95,7 @@ int main(int argc, char **argv)
     struct arena arena;
     struct status st = { 0 };
 
-    if (argc < 3 || threads < 1 || threads > MAX_THREADS) {
+    if (argc < 3 || threads < 1 || threads > PARALLEL_MAX_THREADS) {
         fprintf(stderr, "usage: wordnet_vectors FOLDER OUTPUT [THREADS]\n");
         return 2;
     }
@@ -139,7 +106,7 @@ int main(int argc, char **argv)
     job.rows = malloc(job.n * EMBED_DIMENSION * sizeof *job.rows);
     if (job.rows == NULL)
         abort();
-    embed_all(&job, threads);
+    parallel_run(embed_strides, &job, threads, &job.done, job.n);
     write_rows(&job, argv[2]);
     free(job.rows);
     embed_model_close(job.model);
