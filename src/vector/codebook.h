@@ -37,6 +37,9 @@ enum {
     CODEBOOK_MIN_SAMPLES = CODEBOOK_CENTROIDS,
     CODEBOOK_MAX_CELLS = 4096,
     CODEBOOK_SAMPLES_PER_CELL = 16, /* at least, of those that cells are trained on */
+    CODEBOOK_CELLS_FROM = 40000,
+    CODEBOOK_SPLIT_AT = 4,  /* times the mean size of a cell */
+    CODEBOOK_MERGE_AT = 16, /* the mean divided by it */
 };
 
 struct codebook;
@@ -56,7 +59,7 @@ struct codebook_train_options {
     uint32_t iterations; /* of k-means, >= 1; 20 is a good number */
     uint64_t version;    /* and code_version */
     uint64_t stored;     /* becomes trained_at */
-    uint32_t cells;      /* 0, or a multiple of 16 up to CODEBOOK_MAX_CELLS; see codebook_cells_for() */
+    uint32_t cells; /* 0, or a multiple of 16 up to CODEBOOK_MAX_CELLS; see codebook_cells_for() */
     void (*progress)(void *context, double fraction); /* rises to 1; NULL: none */
     bool (*cancelled)(void *context);                 /* polled some 1000 times; NULL: never */
     void *context;

@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 enum {
-    KERNEL_GROUP_WORDS = 4,                   /* most words of a group */
-    KERNEL_GROUP = 64 * KERNEL_GROUP_WORDS,   /* most codes of a group */
+    KERNEL_GROUP_WORDS = 4,                 /* most words of a group */
+    KERNEL_GROUP = 64 * KERNEL_GROUP_WORDS, /* most codes of a group */
     KERNEL_CENTROIDS = 256,
     KERNEL_COLUMNS = 16, /* a packed matrix has a multiple of so many columns */
 };
@@ -83,7 +83,8 @@ struct vector_kernel {
     struct vector_range (*estimates)(const float *x, const float *columns, const float *penalties,
                                      size_t w, float *ret);
 
-    /** ret[j] = 127 less (top - values[j]) * steps_per_unit, rounded, at least 0, for j < 256. */
+    /** ret[j] = 127 less (top - values[j]) * steps_per_unit, rounded, at least 0, for j < 256.
+     * @top at least every value, up to rounding */
     void (*quantise)(const float *values, float top, float steps_per_unit, uint8_t *ret);
 
     /** ret[i] = values[i] * factor rounded to the nearest (ties to even) and clipped to ±127. Any
@@ -94,13 +95,13 @@ struct vector_kernel {
 /** The chosen one. */
 const struct vector_kernel *vector_kernel(void);
 
-/** "portable", "neon", "avx2", "avx512bw" or "avx512vbmi". */
+/** "portable", "neon", "avx2", "avx512bw", "avx512vbmi" or "avx512amx". */
 const char *vector_kernel_name(void);
 
 /** For tests and measurements: false, and nothing changes, if unknown or not supported here. */
 bool vector_kernel_select(const char *name);
 
-/** Puts @matrix [d][columns], each within ±127, into the order that products() and nearest() read:
+/** Puts @matrix [d][columns], each within ±127, into the order that products() and encode() read:
  * [columns / 16][d / 4][16][4], plus 128. @d a multiple of 4. */
 void vector_kernel_pack(const int8_t *matrix, size_t d, size_t columns, uint8_t *ret_packed);
 

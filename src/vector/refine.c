@@ -5,8 +5,34 @@
 #include <string.h>
 
 #include "src/vector/kernel.h"
+#include "src/vector/refine_half.h"
 
-enum { INT8_TOP = 127 };
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are read as they lie in memory");
+
+enum { INT8_TOP = 127, LANES = 16 };
+
+/* One float sum for each i % 16, however many registers that takes. */
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+typedef int32_t lane_ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t lane_bits __attribute__((vector_size(4 * LANES)));
+typedef uint16_t lane_halves __attribute__((vector_size(2 * LANES)));
+
+static const char *const NAMES[REFINE_FORMATS] = { "int8", "float16", "float32" };
+
+const char *refine_format_name(enum refine_format format)
+{
+    assert(format < REFINE_FORMATS);
+    return NAMES[format];
+}
+
+enum refine_format refine_format_parse(const char *name)
+{
+    enum refine_format format = 0;
+
+    while (format < REFINE_FORMATS && strcmp(name, NAMES[format]) != 0)
+        format++;
+    return format;
+}
 
 bool vector_normalise(float *v, size_t d)
 {
@@ -23,21 +49,39 @@ bool vector_normalise(float *v, size_t d)
     return true;
 }
 
-static float largest_magnitude(const float *v, size_t d)
+/* Floats without a sign are ordered as their bits are. */
+float vector_largest(const float *v, size_t d)
 {
-    float largest = 0;
+    lane_ints largest = { 0 };
+    int32_t rest = 0;
+    float result;
 
-    for (size_t i = 0; i < d; i++)
-        largest = fmaxf(largest, fabsf(v[i]));
-    return largest;
+    for (size_t i = 0; i < d; i += LANES) {
+        lane_ints bits = { 0 };
+        memcpy(&bits, v + i, (d - i < LANES ? d - i : LANES) * sizeof *v);
+        bits &= INT32_MAX;
+        largest = (bits & (bits > largest)) | (largest & (bits <= largest));
+    }
+    for (size_t i = 0; i < LANES; i++)
+        rest = largest[i] > rest ? largest[i] : rest;
+    memcpy(&result, &rest, sizeof result);
+    return result;
 }
 
-/* The nearest integer to x / scale, within ±top. */
-static long quantise(float x, float scale, long top)
-{
-    long value = scale > 0 ? lrintf(x / scale) : 0;
+/* ---- Rows ---- */
 
-    return value > top ? top : value < -top ? -top : value;
+float refine_quantise(const float *unit, size_t d, int8_t *ret_values)
+{
+    float largest = vector_largest(unit, d);
+    float factor = INT8_TOP / largest;
+
+    /* Nothing to scale by: all zero, or too small for a factor. */
+    if (!isfinite(factor)) {
+        memset(ret_values, 0, d);
+        return 0;
+    }
+    vector_kernel()->to_int8(unit, d, factor, ret_values);
+    return largest / INT8_TOP;
 }
 
 static float row_scale(const uint8_t *row)
@@ -48,16 +92,40 @@ static float row_scale(const uint8_t *row)
     return scale;
 }
 
-void refine_encode(const float *unit, size_t d, uint8_t *ret_row)
+static uint16_t row_half(const uint8_t *row, size_t i)
 {
-    float scale = largest_magnitude(unit, d) / INT8_TOP;
+    uint16_t half;
 
-    memcpy(ret_row, &scale, sizeof scale);
-    for (size_t i = 0; i < d; i++)
-        ret_row[REFINE_SCALE_BYTES + i] = (uint8_t)quantise(unit[i], scale, INT8_TOP);
+    memcpy(&half, row + i * sizeof half, sizeof half);
+    return half;
 }
 
-void refine_decode(const uint8_t *row, size_t d, float *ret_vector)
+static void encode_halves(const float *unit, size_t d, uint8_t *ret_row)
+{
+    for (size_t i = 0; i < d; i++) {
+        uint16_t half = half_from_float(unit[i]);
+        memcpy(ret_row + i * sizeof half, &half, sizeof half);
+    }
+}
+
+void refine_encode(enum refine_format format, const float *unit, size_t d, uint8_t *ret_row)
+{
+    float scale;
+
+    switch (format) {
+    case REFINE_FLOAT16:
+        encode_halves(unit, d, ret_row);
+        return;
+    case REFINE_FLOAT32:
+        memcpy(ret_row, unit, d * sizeof *unit);
+        return;
+    default:
+        scale = refine_quantise(unit, d, (int8_t *)ret_row + REFINE_SCALE_BYTES);
+        memcpy(ret_row, &scale, sizeof scale);
+    }
+}
+
+static void decode_int8(const uint8_t *row, size_t d, float *ret_vector)
 {
     float scale = row_scale(row);
 
@@ -65,10 +133,146 @@ void refine_decode(const uint8_t *row, size_t d, float *ret_vector)
         ret_vector[i] = scale * (float)(int8_t)row[REFINE_SCALE_BYTES + i];
 }
 
-bool refine_row_valid(const uint8_t *row, size_t size, size_t d)
+static void decode_halves(const uint8_t *row, size_t d, float *ret_vector)
 {
-    return size == refine_row_bytes(d) && isfinite(row_scale(row)) && row_scale(row) >= 0;
+    for (size_t i = 0; i < d; i++)
+        ret_vector[i] = half_to_float(row_half(row, i));
 }
+
+void refine_decode(enum refine_format format, const uint8_t *row, size_t d, float *ret_vector)
+{
+    if (format == REFINE_INT8)
+        decode_int8(row, d, ret_vector);
+    else if (format == REFINE_FLOAT16)
+        decode_halves(row, d, ret_vector);
+    else
+        memcpy(ret_vector, row, d * sizeof *ret_vector);
+}
+
+static bool int8_valid(const uint8_t *row, size_t d)
+{
+    size_t impossible = 0;
+
+    for (size_t i = 0; i < d; i++) /* -128, which has no opposite */
+        impossible += row[REFINE_SCALE_BYTES + i] == 0x80;
+    return impossible == 0 && isfinite(row_scale(row)) && row_scale(row) >= 0;
+}
+
+static bool halves_valid(const uint8_t *row, size_t d)
+{
+    size_t infinite = 0;
+
+    for (size_t i = 0; i < d; i++)
+        infinite += half_finite(row_half(row, i)) ? 0 : 1;
+    return infinite == 0;
+}
+
+static bool floats_valid(const uint8_t *row, size_t d)
+{
+    size_t infinite = 0;
+
+    for (size_t i = 0; i < d; i++) {
+        float value;
+        memcpy(&value, row + i * sizeof value, sizeof value);
+        infinite += isfinite(value) ? 0 : 1;
+    }
+    return infinite == 0;
+}
+
+bool refine_row_valid(enum refine_format format, const uint8_t *row, size_t size, size_t d)
+{
+    if (size != refine_row_bytes(format, d))
+        return false;
+    return format == REFINE_INT8      ? int8_valid(row, d)
+           : format == REFINE_FLOAT16 ? halves_valid(row, d)
+                                      : floats_valid(row, d);
+}
+
+const int8_t *refine_values(enum refine_format format, const uint8_t *row, size_t d,
+                            int8_t *scratch)
+{
+    float vector[VECTOR_MAX_DIMENSION];
+
+    if (format == REFINE_INT8)
+        return (const int8_t *)row + REFINE_SCALE_BYTES;
+    refine_decode(format, row, d, vector);
+    refine_quantise(vector, d, scratch);
+    return scratch;
+}
+
+/* ---- Products of floats ---- */
+
+/* Through pointers: how vectors of this width are passed depends on the instruction set. */
+static inline void load_floats(const void *at, lanes *ret)
+{
+    memcpy(ret, at, sizeof *ret);
+}
+
+/* half_to_float() of sixteen. */
+static inline void load_halves(const void *at, lanes *ret)
+{
+    lane_halves halves;
+    lane_bits bits;
+    lanes magnitudes;
+
+    memcpy(&halves, at, sizeof halves);
+    bits = __builtin_convertvector(halves, lane_bits);
+    magnitudes = (lanes)((bits & 0x7FFF) << 13) * 0x1p112f;
+    *ret = (lanes)((lane_bits)magnitudes | (bits & 0x8000) << 16);
+}
+
+static inline void load(enum refine_format format, const void *at, lanes *ret)
+{
+    if (format == REFINE_FLOAT16)
+        load_halves(at, ret);
+    else
+        load_floats(at, ret);
+}
+
+/* The last d % 16 values, zeros behind them. */
+static inline void load_rest(enum refine_format format, const uint8_t *row, size_t d, lanes *ret)
+{
+    uint8_t padded[sizeof(lanes)] = { 0 };
+    size_t start = d / LANES * LANES;
+
+    memcpy(padded, row + refine_row_bytes(format, start), refine_row_bytes(format, d - start));
+    load(format, padded, ret);
+}
+
+static inline float add_pairwise(const lanes *sums)
+{
+    float left[LANES];
+
+    memcpy(left, sums, sizeof left);
+    for (size_t width = LANES / 2; width > 0; width /= 2)
+        for (size_t i = 0; i < width; i++)
+            left[i] += left[i + width];
+    return left[0];
+}
+
+/* Inlined with constants for both formats, neither of them INT8. */
+__attribute__((always_inline)) static inline float float_product(enum refine_format format_a,
+                                                                 const uint8_t *a,
+                                                                 enum refine_format format_b,
+                                                                 const uint8_t *b, size_t d)
+{
+    lanes sums = { 0 };
+    lanes x, y;
+
+    for (size_t i = 0; i + LANES <= d; i += LANES) {
+        load(format_a, a + refine_row_bytes(format_a, i), &x);
+        load(format_b, b + refine_row_bytes(format_b, i), &y);
+        sums += x * y;
+    }
+    if (d % LANES > 0) {
+        load_rest(format_a, a, d, &x);
+        load_rest(format_b, b, d, &y);
+        sums += x * y;
+    }
+    return add_pairwise(&sums);
+}
+
+/* ---- Queries ---- */
 
 /* The largest query value for which d products with a byte of ±128 stay within 32 bits. */
 static long query_top(size_t d)
@@ -78,22 +282,53 @@ static long query_top(size_t d)
     return top < INT16_MAX ? top : INT16_MAX;
 }
 
-void refine_query_init(struct refine_query *query, const float *unit, size_t d)
+static void quantise_query(struct refine_query *query, const float *unit)
 {
-    long top;
+    long top = query_top(query->dimension);
 
+    query->scale = vector_largest(unit, query->dimension) / (float)top;
+    for (size_t i = 0; i < query->dimension; i++) {
+        long value = query->scale > 0 ? lrintf(unit[i] / query->scale) : 0;
+        query->values[i] = (int16_t)(value > top ? top : value < -top ? -top : value);
+    }
+}
+
+void refine_query_init(struct refine_query *query, enum refine_format format, const float *unit,
+                       size_t d)
+{
     assert(d >= 1 && d <= VECTOR_MAX_DIMENSION);
-    top = query_top(d);
+    query->format = format;
     query->dimension = d;
-    query->scale = largest_magnitude(unit, d) / (float)top;
-    for (size_t i = 0; i < d; i++)
-        query->values[i] = (int16_t)quantise(unit[i], query->scale, top);
+    query->scale = 1;
+    if (format == REFINE_INT8)
+        quantise_query(query, unit);
+    else
+        memcpy(query->floats, unit, d * sizeof *unit);
 }
 
 float refine_score(const struct refine_query *query, const uint8_t *row)
 {
-    int32_t sum = vector_kernel()->dot_i16_i8(
-        query->values, (const int8_t *)row + REFINE_SCALE_BYTES, query->dimension);
+    const uint8_t *floats = (const uint8_t *)query->floats;
+    int32_t sum;
 
+    if (query->format == REFINE_FLOAT16)
+        return float_product(REFINE_FLOAT32, floats, REFINE_FLOAT16, row, query->dimension);
+    if (query->format == REFINE_FLOAT32)
+        return float_product(REFINE_FLOAT32, floats, REFINE_FLOAT32, row, query->dimension);
+    sum = vector_kernel()->dot_i16_i8(query->values, (const int8_t *)row + REFINE_SCALE_BYTES,
+                                      query->dimension);
     return (float)sum * query->scale * row_scale(row);
+}
+
+float refine_similarity(enum refine_format format, const uint8_t *a, const uint8_t *b, size_t d)
+{
+    int32_t sum;
+
+    if (format == REFINE_FLOAT16)
+        return float_product(REFINE_FLOAT16, a, REFINE_FLOAT16, b, d);
+    if (format == REFINE_FLOAT32)
+        return float_product(REFINE_FLOAT32, a, REFINE_FLOAT32, b, d);
+    sum = vector_kernel()->dot_i8((const int8_t *)a + REFINE_SCALE_BYTES,
+                                  (const int8_t *)b + REFINE_SCALE_BYTES, d);
+    return (float)sum * (row_scale(a) * row_scale(b));
 }

@@ -7,7 +7,8 @@
  * of the cluster.
  *
  *   format    bytes     row, little-endian, no alignment needed
- *   INT8      4 + d     float32 scale, int8 value[d]: x[i] = scale * value[i], scale finite, >= 0
+ *   INT8      4 + d     float32 scale, int8 value[d]: x[i] = scale * value[i], |value| <= 127,
+ *                       scale finite, >= 0
  *   FLOAT16   2 d       IEEE 754 binary16 value[d], finite
  *   FLOAT32   4 d       float32 value[d], finite
  *
@@ -33,8 +34,13 @@ enum refine_format refine_format_parse(const char *name);
 
 static inline size_t refine_row_bytes(enum refine_format format, size_t d)
 {
-    return format == REFINE_INT8 ? REFINE_SCALE_BYTES + d : format == REFINE_FLOAT16 ? 2 * d : 4 * d;
+    return format == REFINE_INT8      ? REFINE_SCALE_BYTES + d
+           : format == REFINE_FLOAT16 ? 2 * d
+                                      : 4 * d;
 }
+
+/** The greatest |v[i]|; @v finite. */
+float vector_largest(const float *v, size_t d);
 
 /** Scales @v to length 1, in place. False, and @v untouched, if it is all zero or not finite. */
 bool vector_normalise(float *v, size_t d);
@@ -46,8 +52,11 @@ void refine_encode(enum refine_format format, const float *unit, size_t d, uint8
 /** Writes [d] floats, not normalised again. */
 void refine_decode(enum refine_format format, const uint8_t *row, size_t d, float *ret_vector);
 
-/** Whether @size foreign bytes are a row of @d dimensions without a value that is not finite. */
+/** Whether @size foreign bytes are a row of @d dimensions with nothing but possible values. */
 bool refine_row_valid(enum refine_format format, const uint8_t *row, size_t size, size_t d);
+
+/** The values of an INT8 row for @unit [d], finite; returns the scale. */
+float refine_quantise(const float *unit, size_t d, int8_t *ret_values);
 
 /**
  * The int8 values that codes and cells are made from: of an INT8 row its own, without a copy; of
@@ -67,7 +76,8 @@ struct refine_query {
     float floats[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
 };
 
-/** @unit [d], finite. For INT8 quantised as finely as a 32-bit sum allows: 16 bits up to d = 512. */
+/** @unit [d], finite. For INT8 quantised as finely as a 32-bit sum allows: 16 bits up to d = 512.
+ */
 void refine_query_init(struct refine_query *query, enum refine_format format, const float *unit,
                        size_t d);
 

@@ -186,7 +186,7 @@ size_t segment_find(struct segment *segment, const struct segment_id *ids, size_
  * to @path: a temporary file beside it, fsync, rename, fsync of the folder. @store_sequence names
  * the state of the store that the segment reflects; the caller sees to it that no write overlaps.
  * One save per path at a time. Errors: as errno has them; the old file stays whole. Format 2 is
- * drawn in segment_file.c.
+ * drawn in segment_file.h.
  */
 enum status_code segment_save(struct segment *segment, const char *path, uint64_t store_sequence,
                               struct status *st);

@@ -1,0 +1,410 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/size.h"
+#include "src/vector/segment_impl.h"
+
+enum { FIRST_CAPACITY = 16 };
+
+struct codes_block {
+    struct segment_block block;
+    uint8_t codes[] __attribute__((aligned(64)));
+};
+
+struct ids_block {
+    struct segment_block block;
+    uint8_t ids[] __attribute__((aligned(8)));
+};
+
+struct rows_block {
+    struct segment_block block;
+    uint8_t rows[] __attribute__((aligned(8)));
+};
+
+static size_t code_bytes(size_t words)
+{
+    return CODEBOOK_PARTS * SEGMENT_WORD * words;
+}
+
+/* ---- blocks ---- */
+
+static void *count_block(struct segment *segment, struct segment_block *block, size_t bytes)
+{
+    if (block == NULL)
+        return NULL;
+    block->bytes = bytes;
+    segment->block_bytes += bytes;
+    return block;
+}
+
+static void *new_block(struct segment *segment, size_t bytes)
+{
+    return count_block(segment, malloc(bytes), bytes);
+}
+
+static struct codes_block *new_codes(struct segment *segment, size_t words)
+{
+    size_t bytes = sizeof(struct codes_block) + code_bytes(words);
+
+    return count_block(segment, aligned_alloc(64, bytes), bytes);
+}
+
+static void retire_codes(struct segment *segment, const uint8_t *codes)
+{
+    if (codes != NULL && !segment_is_mapped(segment, codes))
+        segment_retire(segment, (void *)(uintptr_t)(codes - offsetof(struct codes_block, codes)));
+}
+
+static void retire_ids(struct segment *segment, const uint8_t *ids)
+{
+    if (ids != NULL && !segment_is_mapped(segment, ids))
+        segment_retire(segment, (void *)(uintptr_t)(ids - offsetof(struct ids_block, ids)));
+}
+
+static size_t rows_block_bytes(const struct segment *segment)
+{
+    return sizeof(struct rows_block) + SEGMENT_WORD * segment->row_bytes;
+}
+
+static void retire_rows(struct segment *segment, const uint8_t *rows)
+{
+    if (rows == NULL || segment_is_mapped(segment, rows))
+        return;
+    segment->row_blocks_bytes -= rows_block_bytes(segment);
+    segment_retire(segment, (void *)(uintptr_t)(rows - offsetof(struct rows_block, rows)));
+}
+
+/* ---- the directory ---- */
+
+static bool grow_directory(struct segment *segment)
+{
+    uint32_t capacity = segment->capacity > 0 ? 2 * segment->capacity : FIRST_CAPACITY;
+    struct segment_entry *grown = aligned_alloc(64, capacity * sizeof *grown);
+
+    if (grown == NULL)
+        return false;
+    if (segment->capacity > 0)
+        memcpy(grown, segment->directory, segment->capacity * sizeof *grown);
+    free(segment->directory);
+    segment->directory = grown;
+    segment->capacity = capacity;
+    return true;
+}
+
+static uint32_t take_index(struct segment *segment)
+{
+    uint32_t index = segment->free_index;
+
+    if (index != SEGMENT_NONE) {
+        segment->free_index = segment->directory[index].next;
+        segment->free_groups--;
+        return index;
+    }
+    index = atomic_load(&segment->groups);
+    if (index == SEGMENT_MAX_GROUPS || (index == segment->capacity && !grow_directory(segment)))
+        return SEGMENT_NONE;
+    atomic_store(&segment->groups, index + 1);
+    return index;
+}
+
+static void release_index(struct segment *segment, uint32_t index)
+{
+    segment->directory[index] = (struct segment_entry){
+        .index = index,
+        .next = segment->free_index,
+    };
+    segment->free_index = index;
+    segment->free_groups++;
+}
+
+static void link_entry(struct segment *segment, struct segment_entry *entry, uint32_t cell)
+{
+    entry->next = segment->cells[cell].newest;
+    entry->previous = SEGMENT_NONE;
+    if (entry->next != SEGMENT_NONE)
+        segment->directory[entry->next].previous = entry->index;
+    segment->cells[cell].newest = entry->index;
+}
+
+static void unlink_entry(struct segment *segment, const struct segment_entry *entry)
+{
+    if (entry->previous != SEGMENT_NONE)
+        segment->directory[entry->previous].next = entry->next;
+    else
+        segment->cells[entry->group->cell].newest = entry->next;
+    if (entry->next != SEGMENT_NONE)
+        segment->directory[entry->next].previous = entry->previous;
+}
+
+/* ---- groups ---- */
+
+static const uint8_t *begin_codes(struct segment *segment, size_t words)
+{
+    struct codes_block *block = new_codes(segment, words);
+
+    if (block == NULL)
+        return NULL;
+    memset(block->codes, 0, code_bytes(words));
+    return block->codes;
+}
+
+static struct segment_group *new_group(struct segment *segment, uint32_t cell)
+{
+    struct segment_group *group = new_block(segment, sizeof *group);
+
+    if (group == NULL)
+        return NULL;
+    for (size_t word = 0; word < SEGMENT_WORDS; word++) {
+        atomic_init(&group->ids[word], NULL);
+        atomic_init(&group->rows[word], NULL);
+        atomic_init(&group->present[word], 0);
+    }
+    group->ids_used = group->ids_capacity = 0;
+    group->cell = cell;
+    group->used = group->live = 0;
+    return group;
+}
+
+uint32_t segment_add_group(struct segment *segment, uint32_t cell, size_t words,
+                           const uint8_t *mapped_codes)
+{
+    bool own = segment->codebook != NULL && mapped_codes == NULL;
+    const uint8_t *codes = own ? begin_codes(segment, words) : mapped_codes;
+    struct segment_group *group = new_group(segment, cell);
+    uint32_t index = take_index(segment);
+
+    if ((own && codes == NULL) || group == NULL || index == SEGMENT_NONE) {
+        retire_codes(segment, codes);
+        if (group != NULL)
+            segment_retire(segment, &group->block);
+        if (index != SEGMENT_NONE)
+            release_index(segment, index);
+        return SEGMENT_NONE;
+    }
+    segment->directory[index] = (struct segment_entry){
+        .group = group,
+        .codes = codes,
+        .index = index,
+        .words = (uint32_t)words,
+    };
+    link_entry(segment, &segment->directory[index], cell);
+    return index;
+}
+
+void segment_drop_group(struct segment *segment, uint32_t index)
+{
+    struct segment_entry *entry = &segment->directory[index];
+    struct segment_group *group = entry->group;
+
+    assert(group->live == 0);
+    unlink_entry(segment, entry);
+    retire_codes(segment, entry->codes);
+    for (size_t word = 0; word < SEGMENT_WORDS; word++) {
+        retire_ids(segment, atomic_load(&group->ids[word]));
+        retire_rows(segment, atomic_load(&group->rows[word]));
+    }
+    segment_retire(segment, &group->block);
+    release_index(segment, index);
+}
+
+/* ---- codes ---- */
+
+/* A copy of @words words, which may be as many as there are. */
+static bool copy_codes(struct segment *segment, struct segment_entry *entry, size_t words)
+{
+    struct codes_block *block = new_codes(segment, words);
+    size_t old_bytes = SEGMENT_WORD * entry->words;
+    size_t new_bytes = SEGMENT_WORD * words;
+
+    if (block == NULL)
+        return false;
+    for (size_t part = 0; part < CODEBOOK_PARTS; part++) {
+        memcpy(block->codes + part * new_bytes, entry->codes + part * old_bytes, old_bytes);
+        memset(block->codes + part * new_bytes + old_bytes, 0, new_bytes - old_bytes);
+    }
+    retire_codes(segment, entry->codes);
+    entry->codes = block->codes;
+    return true;
+}
+
+static bool reserve_code(struct segment *segment, struct segment_entry *entry)
+{
+    size_t words = entry->group->used / SEGMENT_WORD + 1;
+
+    if (segment->codebook != NULL &&
+        (words > entry->words || segment_is_mapped(segment, entry->codes)) &&
+        !copy_codes(segment, entry, words))
+        return false;
+    entry->words = (uint32_t)words;
+    return true;
+}
+
+/*
+ * Searches may be reading the lines that this writes to, at other places: their kernels load whole
+ * lines, and mask out the lanes of places that were not alive when they began. On every machine we
+ * run on bytes are written one by one, so what they see of this one does not matter. The thread
+ * sanitizer cannot know that.
+ */
+__attribute__((no_sanitize_thread)) static void write_code(uint8_t *codes, size_t words,
+                                                           size_t place, const uint8_t *code)
+{
+    for (size_t part = 0; part < CODEBOOK_PARTS; part++)
+        codes[part * SEGMENT_WORD * words + place] = code[part];
+}
+
+void segment_entry_code(const struct segment_entry *entry, size_t place,
+                        uint8_t ret_code[CODEBOOK_CODE_BYTES])
+{
+    for (size_t part = 0; part < CODEBOOK_PARTS; part++)
+        ret_code[part] = entry->codes[part * SEGMENT_WORD * entry->words + place];
+}
+
+/* ---- ids ---- */
+
+struct segment_id segment_group_id(const struct segment_group *group, size_t place)
+{
+    const uint8_t *ids =
+        atomic_load_explicit(&group->ids[place / SEGMENT_WORD], memory_order_acquire);
+    uint16_t offset;
+
+    memcpy(&offset, ids + 2 * (place % SEGMENT_WORD), sizeof offset);
+    return (struct segment_id){ ids + offset + 1, ids[offset] };
+}
+
+/* For 64 ids as long as ids have been on average, one of them being @id_length. */
+static size_t usual_ids_bytes(const struct segment *segment, size_t id_length)
+{
+    size_t others = segment->ids_ever > 0
+                        ? (size_t)(segment->id_bytes_ever * (SEGMENT_WORD - 1) / segment->ids_ever)
+                        : (SEGMENT_WORD - 1) * id_length;
+
+    return SEGMENT_OFFSETS_BYTES + SEGMENT_WORD + id_length + others + 1;
+}
+
+/* The ids of the word being filled, with room for @capacity bytes. */
+static bool copy_ids(struct segment *segment, struct segment_group *group, size_t capacity)
+{
+    size_t word = group->used / SEGMENT_WORD;
+    const uint8_t *old = atomic_load(&group->ids[word]);
+    struct ids_block *block = new_block(segment, sizeof *block + capacity);
+
+    if (block == NULL)
+        return false;
+    if (old != NULL)
+        memcpy(block->ids, old, group->ids_used);
+    else
+        group->ids_used = SEGMENT_OFFSETS_BYTES;
+    retire_ids(segment, old);
+    group->ids_capacity = (uint32_t)capacity;
+    atomic_store_explicit(&group->ids[word], block->ids, memory_order_release);
+    return true;
+}
+
+static bool reserve_id(struct segment *segment, struct segment_group *group, size_t id_length)
+{
+    size_t word = group->used / SEGMENT_WORD;
+    size_t needed = group->ids_used + 1 + id_length;
+
+    if (atomic_load(&group->ids[word]) == NULL)
+        return copy_ids(segment, group, usual_ids_bytes(segment, id_length));
+    if (needed <= group->ids_capacity)
+        return true;
+    return copy_ids(segment, group,
+                    size_max(needed, usual_ids_bytes(segment, id_length)) +
+                        (SEGMENT_WORD - 1 - group->used % SEGMENT_WORD) * (id_length + 1) / 2);
+}
+
+static void write_id(struct segment *segment, struct segment_group *group, const void *id,
+                     size_t id_length)
+{
+    /* The block is the segment's own now, so it may write where readers do not look. */
+    uint8_t *ids = (uint8_t *)(uintptr_t)atomic_load(&group->ids[group->used / SEGMENT_WORD]);
+    uint16_t offset = (uint16_t)group->ids_used;
+
+    memcpy(ids + 2 * (group->used % SEGMENT_WORD), &offset, sizeof offset);
+    ids[offset] = (uint8_t)id_length;
+    memcpy(ids + offset + 1, id, id_length);
+    group->ids_used += (uint32_t)(1 + id_length);
+    segment->ids_ever++;
+    segment->id_bytes_ever += id_length;
+}
+
+/* ---- rows ---- */
+
+static bool rows_fit(const struct segment *segment, size_t bytes)
+{
+    return segment->codebook == NULL ||
+           segment->row_blocks_bytes + bytes <= segment->row_budget + segment->row_allowance;
+}
+
+bool segment_reserve_row(struct segment *segment, struct segment_group *group, size_t place)
+{
+    size_t word = place / SEGMENT_WORD;
+    const uint8_t *old = atomic_load(&group->rows[word]);
+    size_t bytes = rows_block_bytes(segment);
+    struct rows_block *block;
+
+    if (old != NULL && !segment_is_mapped(segment, old))
+        return true;
+    block = rows_fit(segment, bytes) ? new_block(segment, bytes) : NULL;
+    if (block == NULL)
+        return false;
+    if (old != NULL) /* in the mapping all rows up to this place are there */
+        memcpy(block->rows, old, place % SEGMENT_WORD * segment->row_bytes);
+    segment->row_blocks_bytes += bytes;
+    atomic_store_explicit(&group->rows[word], block->rows, memory_order_release);
+    return true;
+}
+
+void segment_fill_row(struct segment *segment, struct segment_group *group, size_t place,
+                      const uint8_t *row)
+{
+    size_t word = place / SEGMENT_WORD;
+    uint8_t *rows = (uint8_t *)(uintptr_t)atomic_load(&group->rows[word]);
+
+    memcpy(rows + place % SEGMENT_WORD * segment->row_bytes, row, segment->row_bytes);
+    atomic_fetch_or_explicit(&group->present[word], (uint64_t)1 << (place % SEGMENT_WORD),
+                             memory_order_release);
+    segment->rows++;
+}
+
+size_t segment_group_row_bytes(const struct segment *segment, const struct segment_group *group)
+{
+    size_t blocks = 0;
+
+    for (size_t word = 0; word < SEGMENT_WORDS; word++) {
+        const uint8_t *rows = atomic_load(&group->rows[word]);
+        blocks += rows != NULL && !segment_is_mapped(segment, rows);
+    }
+    return blocks * rows_block_bytes(segment);
+}
+
+/* ---- places ---- */
+
+bool segment_reserve_place(struct segment *segment, struct segment_entry *entry, size_t id_length,
+                           bool row)
+{
+    struct segment_group *group = entry->group;
+
+    if (!reserve_code(segment, entry) || !reserve_id(segment, group, id_length))
+        return false;
+    if (row)
+        row = segment_reserve_row(segment, group, group->used);
+    return row || segment->codebook != NULL;
+}
+
+uint32_t segment_fill_place(struct segment *segment, struct segment_entry *entry, const void *id,
+                            size_t id_length, const uint8_t *code, const uint8_t *row)
+{
+    struct segment_group *group = entry->group;
+    uint32_t place = group->used;
+
+    write_id(segment, group, id, id_length);
+    if (segment->codebook != NULL)
+        write_code((uint8_t *)(uintptr_t)entry->codes, entry->words, place, code);
+    if (row != NULL && atomic_load(&group->rows[place / SEGMENT_WORD]) != NULL)
+        segment_fill_row(segment, group, place, row);
+    group->used++;
+    return place;
+}
