@@ -2,8 +2,10 @@
  * Writes the MiniLM embeddings of all synsets of WordNet, the real data of bench/run: raw float32,
  * [synsets][384], unit length, in the order of the files. About four minutes on two cores.
  *
- *   wordnet_vectors FOLDER OUTPUT [THREADS]     e.g. /usr/share/wordnet .cache/bench/wordnet.f32 2
+ *   wordnet_vectors FOLDER OUTPUT [THREADS [LIMIT]]     e.g. /usr/share/wordnet
+ * .cache/bench/wordnet.f32 2
  *
+ * With LIMIT only so many of them, evenly spaced.
  * A text is what `sutra import` stores: "lemmas — definition".
  */
 
@@ -56,6 +58,13 @@ static void read_texts(const char *folder, struct arena *arena, struct job *job)
     source_close(source);
 }
 
+static void keep_evenly(struct job *job, size_t limit)
+{
+    for (size_t i = 0; i < limit; i++)
+        job->texts[i] = job->texts[i * job->n / limit];
+    job->n = limit;
+}
+
 static void *embed_strides(void *context)
 {
     struct job *job = context;
@@ -90,17 +99,20 @@ static void write_rows(const struct job *job, const char *path)
 int main(int argc, char **argv)
 {
     size_t threads = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
+    size_t limit = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
     struct job job = { .n = 0 };
     char dir[EMBED_PATH_SIZE];
     struct arena arena;
     struct status st = { 0 };
 
     if (argc < 3 || threads < 1 || threads > PARALLEL_MAX_THREADS) {
-        fprintf(stderr, "usage: wordnet_vectors FOLDER OUTPUT [THREADS]\n");
+        fprintf(stderr, "usage: wordnet_vectors FOLDER OUTPUT [THREADS [LIMIT]]\n");
         return 2;
     }
     arena_init(&arena, ARENA_BYTES);
     read_texts(argv[1], &arena, &job);
+    if (limit > 0 && limit < job.n)
+        keep_evenly(&job, limit);
     check(embed_model_default_dir(dir, &st), &st);
     check(embed_model_open(dir, &job.model, &st), &st);
     job.rows = malloc(job.n * EMBED_DIMENSION * sizeof *job.rows);

@@ -11,7 +11,7 @@ CODE_BYTES = 48
 GROUP = 256
 FORMATS = {"int8": 0, "float16": 1}
 ROW_BYTES = {"int8": 4 + DIMENSION, "float16": 2 * DIMENSION}
-KERNELS = ("portable", "neon", "avx2", "avx512bw", "avx512vbmi")
+KERNELS = ("portable", "neon", "avx2", "avx512bw", "avx512vbmi", "avx512amx")
 
 
 class _Stats(ctypes.Structure):
