@@ -61,11 +61,6 @@ def synthetic(built, n):
     return _with_truth("synthetic", vectors[:n], vectors[n:])
 
 
-def first(data, n):
-    """The first @n rows, without their truth: for rates alone."""
-    return data.rows[:n]
-
-
 def _make(path, command):
     """Runs @command, which writes OUTPUT; an interrupted one leaves nothing behind."""
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -108,7 +108,7 @@ def _compare(world, name, mine, rival, theirs, data, note=""):
 
 def _against_kernel(world, data, kernel, pq):
     codes = pq.rate * len(data.rows)
-    world.report.add(f"scan kernel, {len(data.rows):,} codes", kernel.rate / 1e6, "M codes/s", rival=f"Faiss PQ48x8, whole search",
+    world.report.add(f"scan kernel, {len(data.rows):,} codes", kernel.rate / 1e6, "M codes/s", rival="Faiss PQ48x8, whole search",
                      rival_value=codes / 1e6, data=str(data), note=f"rounds {kernel.spread}, rival's {pq.spread}")
 
 

@@ -1,7 +1,7 @@
 """The engine, in this process, through bench/vector_shim.c."""
 
 import ctypes
-from ctypes import POINTER, c_bool, c_char_p, c_float, c_size_t, c_uint32, c_uint64, c_uint8, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_size_t, c_uint32, c_uint64, c_uint8, c_void_p
 
 import numpy as np
 

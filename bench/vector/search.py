@@ -11,6 +11,7 @@ TARGETS = (0.95, 0.98, 0.99)
 PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 0)
 REFINED = (20, 50, 100, 200)
 BATCH = 32
+STEPS = 2 * 8 + 2 * 9 + 2 * len(TARGETS)  # indexes made, sweeps, races
 
 
 class Ours:
@@ -55,8 +56,8 @@ class Point:
 def run(world):
     """Sweeps of both data sets, for the plots: {data: {contender: [Point]}}."""
     sweeps = {}
-    for data, lists, everything in ((world.wordnet, world.wordnet_lists, True), (world.synthetic, world.synthetic_lists, world.quick)):
-        step = world.steps(40)
+    step = world.steps(STEPS)
+    for data, lists, everything in ((world.wordnet, world.wordnet_lists, True), (world.synthetic, world.synthetic_lists, False)):
         contenders = _contenders(world, data, lists, everything, step)
         _builds(world, data, contenders)
         curves = {}
@@ -77,7 +78,7 @@ def _contenders(world, data, lists, everything, step):
     found = [Ours(engine.segment(kind), kind) for kind in ours.FORMATS]
     found += rivals.FaissFamily(data, lists, lambda what: step(f"{what} over {data}")).indexes
     step(f"hnswlib's graph of {data}")
-    found.append(rivals.Hnswlib(data, lambda done: step(f"hnswlib's graph of {data}: {done:.0%}")))
+    found.append(rivals.Hnswlib(data, lambda done: step(f"hnswlib's graph of {data}: {done:.0%}", advance=False)))
     if everything:
         step(f"USearch's graph of {data}")
         found.append(rivals.USearch(data))

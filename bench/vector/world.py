@@ -61,7 +61,7 @@ class World:
     @cached_property
     def synthetic(self):
         self._progress.clear()
-        return data.synthetic(self._built, 200000 if self.quick else 1000000)
+        return data.synthetic(self._built, 100000 if self.quick else 1000000)
 
     @property
     def wordnet_lists(self):
@@ -69,7 +69,7 @@ class World:
 
     @property
     def synthetic_lists(self):
-        return 1024 if self.quick else 4096
+        return 512 if self.quick else 4096
 
     def head(self, of, n):
         """The first @n rows of a data set, for rates: recall cannot be asked for."""
@@ -83,6 +83,12 @@ class World:
         return self._engines[key]
 
     def steps(self, total):
-        """A function that says what is next, @total times."""
-        done = iter(range(total))
-        return lambda text: self._progress.step(next(done, total), total, text)
+        """A function that says what is next, @total times; without @advance it only says more."""
+        done = -1
+
+        def step(text, advance=True):
+            nonlocal done
+            done = min(done + advance, total)
+            self._progress.step(done, total, text)
+
+        return step
