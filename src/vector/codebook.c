@@ -8,9 +8,18 @@
 
 enum {
     NORMS = CODEBOOK_PARTS * CODEBOOK_CENTROIDS,
-    CHUNK_VALUES = 16384, /* of rotated rows on the stack: 42 rows at d = 384 */
+    CHUNK_VALUES = 24576, /* of rotated rows on the stack: 64 rows at d = 384 */
     CHUNK_ROWS = CHUNK_VALUES / (4 * CODEBOOK_PARTS),
+    TILE_ROWS = 16,
 };
+
+/* In whole tiles where there is room for one: the rest of a chunk would cost as much as a tile. */
+static size_t chunk_rows(size_t d)
+{
+    size_t rows = CHUNK_VALUES / d;
+
+    return rows < TILE_ROWS ? rows : rows / TILE_ROWS * TILE_ROWS;
+}
 
 /* Sixteen columns of a packed matrix come from sixteen values, four dimensions at a time. */
 bool codebook_dimension_valid(size_t d)
@@ -129,8 +138,18 @@ void codebook_complete_cells(struct codebook *codebook)
                  codebook->packed_cells);
 }
 
+/* What codes stand for has a mean squared length of 1 - mse; a codebook that lost nearly everything
+ * is not made up for. */
+static void complete_similarity(struct codebook *codebook)
+{
+    float kept = fmaxf(1.0f - codebook->info.mean_squared_error, 0.25f);
+
+    codebook->cosine_unit = codebook->step * codebook->step / kept;
+}
+
 void codebook_complete(struct codebook *codebook)
 {
+    complete_similarity(codebook);
     codebook_complete_rotation(codebook);
     codebook_complete_centroids(codebook);
     codebook_complete_cells(codebook);
@@ -173,7 +192,7 @@ void codebook_rotate(const struct codebook *codebook, const int8_t *values, size
                      int8_t *ret_rotated)
 {
     size_t d = codebook->info.dimension;
-    size_t chunk = CHUNK_VALUES / d;
+    size_t chunk = chunk_rows(d);
 
     for (size_t start = 0; start < n; start += chunk)
         rotate_chunk(codebook, values + start * stride, stride,
@@ -208,7 +227,7 @@ static void encode_chunk(const struct codebook *codebook, const int8_t *values, 
 void codebook_encode(const struct codebook *codebook, const int8_t *values, size_t stride, size_t n,
                      uint8_t *ret_codes, uint32_t *ret_cells, float *ret_errors)
 {
-    size_t chunk = CHUNK_VALUES / codebook->info.dimension;
+    size_t chunk = chunk_rows(codebook->info.dimension);
 
     for (size_t start = 0; start < n; start += chunk)
         encode_chunk(codebook, values + start * stride, stride,
@@ -263,6 +282,5 @@ float codebook_similarity(const struct codebook *codebook, const uint8_t a[CODEB
 
     gather(codebook, a, rotated_a);
     gather(codebook, b, rotated_b);
-    return (float)vector_kernel()->dot_i8(rotated_a, rotated_b, d) *
-           (codebook->step * codebook->step);
+    return (float)vector_kernel()->dot_i8(rotated_a, rotated_b, d) * codebook->cosine_unit;
 }

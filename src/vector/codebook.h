@@ -50,7 +50,8 @@ struct codebook_info {
     uint64_t code_version;    /* codes of equal code_version mix; that of the training */
     uint64_t trained_on;      /* samples */
     uint64_t trained_at;      /* vectors there were at training, for deciding when to train again */
-    float mean_squared_error; /* of the samples: mean |x - decode(encode(x))|^2 */
+    float mean_squared_error; /* mean |x - decode(encode(x))|^2, held out from the training if given
+                               */
     uint32_t cells;           /* 0: none; else a multiple of 16 */
 };
 
@@ -60,6 +61,8 @@ struct codebook_train_options {
     uint64_t version;    /* and code_version */
     uint64_t stored;     /* becomes trained_at */
     uint32_t cells; /* 0, or a multiple of 16 up to CODEBOOK_MAX_CELLS; see codebook_cells_for() */
+    const float *held_out; /* [held_out_count][d] like the samples, none of them; NULL: none */
+    size_t held_out_count;
     void (*progress)(void *context, double fraction); /* rises to 1; NULL: none */
     bool (*cancelled)(void *context);                 /* polled some 1000 times; NULL: never */
     void *context;

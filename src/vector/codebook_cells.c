@@ -5,51 +5,83 @@
 #include "src/vector/codebook_impl.h"
 #include "src/vector/refine.h"
 
-enum { CHUNK_SUMS = 4 * CODEBOOK_MAX_CELLS, CELL_NUMBER_BITS = 16 };
+enum {
+    CHUNK_ROWS = 32,
+    CHUNK_CELLS = 512, /* whose packed values stay in the cache while rows pass */
+    CELL_NUMBER_BITS = 16,
+};
 
 _Static_assert(CODEBOOK_MAX_CELLS <= 1 << CELL_NUMBER_BITS, "a key has room for a cell");
 
+/* The power of two nearest to 2 * sqrt(stored): with fewer, scanning the cells takes longer, with
+ * more, finding them. */
 uint32_t codebook_cells_for(uint64_t stored)
 {
-    /* The greatest power of two not above sqrt(stored). */
-    uint32_t cells = 128;
+    uint32_t cells = KERNEL_COLUMNS;
 
     if (stored < CODEBOOK_CELLS_FROM)
         return 0;
-    while (cells < CODEBOOK_MAX_CELLS && (uint64_t)(2 * cells) * (2 * cells) <= stored)
+    while (cells < CODEBOOK_MAX_CELLS && (uint64_t)cells * cells / 2 < stored)
         cells *= 2;
     return cells;
 }
 
-/* The lowest number of the greatest sum. */
-static uint32_t argmax(const int32_t *sums, size_t n)
+static int32_t greatest_of(const int32_t *sums, size_t n)
 {
     int32_t greatest = sums[0];
-    uint32_t i = 0;
 
     for (size_t j = 1; j < n; j++)
         greatest = sums[j] > greatest ? sums[j] : greatest;
-    while (sums[i] != greatest)
-        i++;
-    return i;
+    return greatest;
+}
+
+/* The best cells so far of a few rows. */
+struct bests {
+    int32_t sums[CHUNK_ROWS];
+    uint32_t cells[CHUNK_ROWS];
+};
+
+/* Earlier cells win ties. */
+static void take_better(struct bests *bests, const int32_t *sums, size_t rows, size_t first,
+                        size_t cells)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const int32_t *row = sums + i * cells;
+        int32_t greatest = greatest_of(row, cells);
+        uint32_t c = 0;
+        if (first > 0 && greatest <= bests->sums[i])
+            continue;
+        while (row[c] != greatest)
+            c++;
+        bests->sums[i] = greatest;
+        bests->cells[i] = (uint32_t)first + c;
+    }
+}
+
+static void assign_chunk(const struct codebook *codebook, const int8_t *values, size_t stride,
+                         size_t rows, uint32_t *ret_cells)
+{
+    int32_t sums[CHUNK_ROWS * CHUNK_CELLS] __attribute__((aligned(64)));
+    struct bests bests = { .sums = { 0 } };
+    size_t d = codebook->info.dimension;
+    size_t cells = codebook->info.cells;
+
+    for (size_t first = 0; first < cells; first += CHUNK_CELLS) {
+        size_t count = cells - first < CHUNK_CELLS ? cells - first : CHUNK_CELLS;
+        vector_kernel()->products(values, stride, rows, d, codebook->packed_cells + first * d,
+                                  count, sums);
+        take_better(&bests, sums, rows, first, count);
+    }
+    for (size_t i = 0; i < rows; i++)
+        ret_cells[i] = bests.cells[i];
 }
 
 void codebook_assign(const struct codebook *codebook, const int8_t *values, size_t stride, size_t n,
                      uint32_t *ret_cells)
 {
-    int32_t sums[CHUNK_SUMS] __attribute__((aligned(64)));
-    size_t d = codebook->info.dimension;
-    size_t cells = codebook->info.cells;
-    size_t chunk = cells == 0 ? n : CHUNK_SUMS / cells;
-
-    for (size_t start = 0; start < n; start += chunk) {
-        size_t count = n - start < chunk ? n - start : chunk;
-        if (cells > 0)
-            vector_kernel()->products(values + start * stride, stride, count, d,
-                                      codebook->packed_cells, cells, sums);
-        for (size_t i = 0; i < count; i++)
-            ret_cells[start + i] = cells == 0 ? 0 : argmax(sums + i * cells, cells);
-    }
+    for (size_t start = 0; start < n; start += CHUNK_ROWS)
+        assign_chunk(codebook, values + start * stride, stride,
+                     n - start < CHUNK_ROWS ? n - start : CHUNK_ROWS, ret_cells + start);
 }
 
 /* Greater for a greater sum, of equal sums for the lower cell. */

@@ -23,6 +23,7 @@ struct codebook {
     struct codebook_info info;
     size_t part_width; /* w = d / 48 */
     float step;        /* what 1 of a rotated row and of a centroid is worth */
+    float cosine_unit; /* what 1 of the product of two decoded rotated rows is */
 
     /* One block, freed by its first member, all parts of it 64-byte aligned. What is written: */
     float *column_factors; /* [d]: the rotation is column_factors[j] * rotation[i][j] */
@@ -50,7 +51,7 @@ bool codebook_dimension_valid(size_t d);
 
 bool codebook_cells_valid(size_t cells);
 
-/** The written members to be filled, then codebook_complete(). NULL without memory. */
+/** The written members and info to be filled, then codebook_complete(). NULL without memory. */
 struct codebook *codebook_new(size_t d, size_t cells);
 
 void codebook_complete(struct codebook *codebook);

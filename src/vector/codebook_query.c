@@ -3,10 +3,7 @@
 #include "src/vector/codebook_impl.h"
 #include "src/vector/refine.h"
 
-enum {
-    TABLE_TOP = 127, /* two entries fit a byte: kernels add them before widening */
-    DIGIT = 254,     /* of a query value: DIGIT * high + low, both within ±127 */
-};
+enum { TABLE_TOP = 127 }; /* two entries fit a byte: kernels add them before widening */
 
 /*
  * The quantised range, as a share of the widest part's range. What lies deeper below a part's best
@@ -14,33 +11,17 @@ enum {
  */
 static const float TABLE_CLIP = 0.6f;
 
-/* @ret_digits [2][d]: the query, each value as two digits; returns what a low one is worth. */
-static float split_digits(const float *unit, size_t d, int8_t *ret_digits)
-{
-    float rest[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
-    const struct vector_kernel *kernel = vector_kernel();
-    float largest = vector_largest(unit, d);
-    float high = largest / CODEBOOK_TOP;
-    float factor = largest > 0 ? CODEBOOK_TOP / largest : 0;
-
-    kernel->to_int8(unit, d, factor, ret_digits);
-    for (size_t i = 0; i < d; i++)
-        rest[i] = unit[i] - high * (float)ret_digits[i];
-    kernel->to_int8(rest, d, factor * DIGIT, ret_digits + d);
-    return high / DIGIT;
-}
-
+/* By the query's int8 values: what they lose is far less than what codes and table entries lose. */
 static void rotate_query(const struct codebook *codebook, const float *unit, float *ret_rotated)
 {
-    int8_t digits[2 * VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
-    int32_t sums[2 * VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
+    int8_t values[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
+    int32_t sums[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
     size_t d = codebook->info.dimension;
-    float unit_of_low = split_digits(unit, d, digits);
+    float scale = refine_quantise(unit, d, values);
 
-    vector_kernel()->products(digits, d, 2, d, codebook->packed_rotation, d, sums);
+    vector_kernel()->products(values, d, 1, d, codebook->packed_rotation, d, sums);
     for (size_t j = 0; j < d; j++)
-        ret_rotated[j] = (DIGIT * (float)sums[j] + (float)sums[d + j]) *
-                         (codebook->column_factors[j] * unit_of_low);
+        ret_rotated[j] = (float)sums[j] * (codebook->column_factors[j] * scale);
 }
 
 /* What quantising needs to know of the unquantised tables. */

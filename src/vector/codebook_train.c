@@ -89,6 +89,8 @@ static enum status_code check_input(const float *samples, size_t n, size_t d,
                           CODEBOOK_MIN_SAMPLES, CODEBOOK_SAMPLES_PER_CELL);
     if (options->iterations == 0)
         return status_set(st, STATUS_INVALID_ARGUMENT, "training needs at least one iteration");
+    if (training_check_samples(options->held_out, options->held_out_count, d, st) != STATUS_OK)
+        return status_wrap(st, "held out");
     return training_check_samples(samples, n, d, st);
 }
 
@@ -281,6 +283,25 @@ static enum status_code train_parts(struct training *t, struct status *st)
     return STATUS_OK;
 }
 
+/* What is trained on is nearer to the centroids than what is not: @fallback, its error, would be
+ * too low to compare others with. */
+static float error_of_held_out(const struct codebook *codebook,
+                               const struct codebook_train_options *options, double fallback)
+{
+    size_t d = codebook->info.dimension;
+    double sum = 0;
+
+    for (size_t i = 0; i < options->held_out_count; i++) {
+        uint8_t code[CODEBOOK_CODE_BYTES];
+        int8_t values[VECTOR_MAX_DIMENSION];
+        float error;
+        refine_quantise(options->held_out + i * d, d, values);
+        codebook_encode(codebook, values, d, 1, code, NULL, &error);
+        sum += (double)error;
+    }
+    return (float)(options->held_out_count > 0 ? sum / (double)options->held_out_count : fallback);
+}
+
 static enum status_code train(struct training *t, struct status *st)
 {
     const struct codebook_train_options *options = t->watch.options;
@@ -299,7 +320,9 @@ static enum status_code train(struct training *t, struct status *st)
     info->code_version = options->version;
     info->trained_on = t->n;
     info->trained_at = options->stored;
-    info->mean_squared_error = (float)t->error;
+    codebook_complete(t->codebook);
+    info->mean_squared_error = error_of_held_out(t->codebook, options, t->error);
+    codebook_complete(t->codebook); /* similarities depend on it */
     return STATUS_OK;
 }
 

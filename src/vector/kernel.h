@@ -87,6 +87,9 @@ struct vector_kernel {
      * @top at least every value, up to rounding */
     void (*quantise)(const float *values, float top, float steps_per_unit, uint8_t *ret);
 
+    /** The greatest |values[i]|, 0 of none; all finite, any alignment. */
+    float (*largest)(const float *values, size_t n);
+
     /** ret[i] = values[i] * factor rounded to the nearest (ties to even) and clipped to ±127. Any
      * alignment. */
     void (*to_int8)(const float *values, size_t n, float factor, int8_t *ret);

@@ -13,7 +13,6 @@ enum { INT8_TOP = 127, LANES = 16 };
 
 /* One float sum for each i % 16, however many registers that takes. */
 typedef float lanes __attribute__((vector_size(4 * LANES)));
-typedef int32_t lane_ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t lane_bits __attribute__((vector_size(4 * LANES)));
 typedef uint16_t lane_halves __attribute__((vector_size(2 * LANES)));
 
@@ -49,30 +48,11 @@ bool vector_normalise(float *v, size_t d)
     return true;
 }
 
-/* Floats without a sign are ordered as their bits are. */
-float vector_largest(const float *v, size_t d)
-{
-    lane_ints largest = { 0 };
-    int32_t rest = 0;
-    float result;
-
-    for (size_t i = 0; i < d; i += LANES) {
-        lane_ints bits = { 0 };
-        memcpy(&bits, v + i, (d - i < LANES ? d - i : LANES) * sizeof *v);
-        bits &= INT32_MAX;
-        largest = (bits & (bits > largest)) | (largest & (bits <= largest));
-    }
-    for (size_t i = 0; i < LANES; i++)
-        rest = largest[i] > rest ? largest[i] : rest;
-    memcpy(&result, &rest, sizeof result);
-    return result;
-}
-
 /* ---- Rows ---- */
 
 float refine_quantise(const float *unit, size_t d, int8_t *ret_values)
 {
-    float largest = vector_largest(unit, d);
+    float largest = vector_kernel()->largest(unit, d);
     float factor = INT8_TOP / largest;
 
     /* Nothing to scale by: all zero, or too small for a factor. */
@@ -286,7 +266,7 @@ static void quantise_query(struct refine_query *query, const float *unit)
 {
     long top = query_top(query->dimension);
 
-    query->scale = vector_largest(unit, query->dimension) / (float)top;
+    query->scale = vector_kernel()->largest(unit, query->dimension) / (float)top;
     for (size_t i = 0; i < query->dimension; i++) {
         long value = query->scale > 0 ? lrintf(unit[i] / query->scale) : 0;
         query->values[i] = (int16_t)(value > top ? top : value < -top ? -top : value);

@@ -39,9 +39,6 @@ static inline size_t refine_row_bytes(enum refine_format format, size_t d)
                                       : 4 * d;
 }
 
-/** The greatest |v[i]|; @v finite. */
-float vector_largest(const float *v, size_t d);
-
 /** Scales @v to length 1, in place. False, and @v untouched, if it is all zero or not finite. */
 bool vector_normalise(float *v, size_t d);
 

@@ -41,6 +41,8 @@ struct segment *segment_new(const struct segment_options *options)
     segment->dimension = d;
     segment->refine = options->refine;
     segment->row_bytes = refine_row_bytes(options->refine, d);
+    segment->codes.unit_bytes = CODEBOOK_CODE_BYTES * SEGMENT_WORD;
+    segment->row_blocks.unit_bytes = SEGMENT_WORD * segment->row_bytes;
     segment->row_budget = size_min(options->row_budget_bytes, SIZE_MAX / 2);
     segment->codebook = options->codebook != NULL ? codebook_ref(options->codebook) : NULL;
     segment->cell_count = cells_of(options->codebook);
@@ -59,7 +61,7 @@ struct segment *segment_ref(struct segment *segment)
     return segment;
 }
 
-/* Retiring and unlocking frees, as there is no reader. */
+/* Unlocking destroys what was retired, as there is no reader. */
 static void drop_all_groups(struct segment *segment)
 {
     uint32_t groups = atomic_load(&segment->groups);
@@ -79,6 +81,8 @@ void segment_unref(struct segment *segment)
         atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) > 1)
         return;
     drop_all_groups(segment);
+    segment_slabs_deinit(&segment->codes);
+    segment_slabs_deinit(&segment->row_blocks);
     free(segment->directory);
     free(segment->cells);
     id_map_deinit(&segment->map);
@@ -391,6 +395,7 @@ struct segment_stats segment_stats(struct segment *segment)
     stats.count = segment->map.count;
     stats.rows = segment->rows;
     stats.memory_bytes = sizeof *segment + segment->mapping_bytes + segment->block_bytes +
+                         segment->codes.bytes + segment->row_blocks.bytes +
                          id_map_bytes(&segment->map) +
                          segment->cell_count * sizeof segment->cells[0] +
                          segment->capacity * sizeof segment->directory[0];

@@ -7,19 +7,17 @@
 
 enum { FIRST_CAPACITY = 16 };
 
-struct codes_block {
+/* Codes that a group no longer has, since it has wider ones. */
+struct old_codes {
     struct segment_block block;
-    uint8_t codes[] __attribute__((aligned(64)));
+    const uint8_t *codes;
+    size_t words;
 };
 
 struct ids_block {
     struct segment_block block;
-    uint8_t ids[] __attribute__((aligned(8)));
-};
-
-struct rows_block {
-    struct segment_block block;
-    uint8_t rows[] __attribute__((aligned(8)));
+    size_t bytes;
+    uint8_t ids[];
 };
 
 static size_t code_bytes(size_t words)
@@ -27,52 +25,56 @@ static size_t code_bytes(size_t words)
     return CODEBOOK_PARTS * SEGMENT_WORD * words;
 }
 
-/* ---- blocks ---- */
-
-static void *count_block(struct segment *segment, struct segment_block *block, size_t bytes)
+static size_t rows_bytes(const struct segment *segment)
 {
-    if (block == NULL)
+    return SEGMENT_WORD * segment->row_bytes;
+}
+
+/* ---- the end of parts ---- */
+
+static void free_codes(struct segment *segment, const uint8_t *codes, size_t words)
+{
+    if (!segment_is_mapped(segment, codes))
+        segment_slabs_give(&segment->codes, codes, words);
+}
+
+static void destroy_codes(struct segment *segment, struct segment_block *block)
+{
+    struct old_codes *old = (struct old_codes *)block;
+
+    free_codes(segment, old->codes, old->words);
+    free(old);
+}
+
+static void destroy_ids(struct segment *segment, struct segment_block *block)
+{
+    segment->block_bytes -= ((struct ids_block *)block)->bytes;
+    free(block);
+}
+
+/* NULL if they lie in the mapping, or there are none. */
+static struct segment_block *block_of_ids(const struct segment *segment, const uint8_t *ids)
+{
+    if (ids == NULL || segment_is_mapped(segment, ids))
         return NULL;
-    block->bytes = bytes;
-    segment->block_bytes += bytes;
-    return block;
+    return (void *)(uintptr_t)(ids - offsetof(struct ids_block, ids));
 }
 
-static void *new_block(struct segment *segment, size_t bytes)
+static void destroy_group(struct segment *segment, struct segment_block *block)
 {
-    return count_block(segment, malloc(bytes), bytes);
-}
+    struct segment_group *group = (struct segment_group *)block;
 
-static struct codes_block *new_codes(struct segment *segment, size_t words)
-{
-    size_t bytes = sizeof(struct codes_block) + code_bytes(words);
-
-    return count_block(segment, aligned_alloc(64, bytes), bytes);
-}
-
-static void retire_codes(struct segment *segment, const uint8_t *codes)
-{
-    if (codes != NULL && !segment_is_mapped(segment, codes))
-        segment_retire(segment, (void *)(uintptr_t)(codes - offsetof(struct codes_block, codes)));
-}
-
-static void retire_ids(struct segment *segment, const uint8_t *ids)
-{
-    if (ids != NULL && !segment_is_mapped(segment, ids))
-        segment_retire(segment, (void *)(uintptr_t)(ids - offsetof(struct ids_block, ids)));
-}
-
-static size_t rows_block_bytes(const struct segment *segment)
-{
-    return sizeof(struct rows_block) + SEGMENT_WORD * segment->row_bytes;
-}
-
-static void retire_rows(struct segment *segment, const uint8_t *rows)
-{
-    if (rows == NULL || segment_is_mapped(segment, rows))
-        return;
-    segment->row_blocks_bytes -= rows_block_bytes(segment);
-    segment_retire(segment, (void *)(uintptr_t)(rows - offsetof(struct rows_block, rows)));
+    for (size_t word = 0; word < SEGMENT_WORDS; word++) {
+        struct segment_block *ids = block_of_ids(segment, atomic_load(&group->ids[word]));
+        const uint8_t *rows = atomic_load(&group->rows[word]);
+        if (ids != NULL)
+            destroy_ids(segment, ids);
+        if (!segment_is_mapped(segment, rows))
+            segment_slabs_give(&segment->row_blocks, rows, 1);
+    }
+    free_codes(segment, group->last_codes, group->last_words);
+    segment->block_bytes -= sizeof *group;
+    free(group);
 }
 
 /* ---- the directory ---- */
@@ -141,20 +143,23 @@ static void unlink_entry(struct segment *segment, const struct segment_entry *en
 
 static const uint8_t *begin_codes(struct segment *segment, size_t words)
 {
-    struct codes_block *block = new_codes(segment, words);
+    uint8_t *codes = segment_slabs_take(&segment->codes, words);
 
-    if (block == NULL)
-        return NULL;
-    memset(block->codes, 0, code_bytes(words));
-    return block->codes;
+    if (codes != NULL)
+        memset(codes, 0, code_bytes(words));
+    return codes;
 }
 
 static struct segment_group *new_group(struct segment *segment, uint32_t cell)
 {
-    struct segment_group *group = new_block(segment, sizeof *group);
+    struct segment_group *group = malloc(sizeof *group);
 
     if (group == NULL)
         return NULL;
+    segment->block_bytes += sizeof *group;
+    group->block.destroy = destroy_group;
+    group->last_codes = NULL;
+    group->last_words = 0;
     for (size_t word = 0; word < SEGMENT_WORDS; word++) {
         atomic_init(&group->ids[word], NULL);
         atomic_init(&group->rows[word], NULL);
@@ -175,9 +180,9 @@ uint32_t segment_add_group(struct segment *segment, uint32_t cell, size_t words,
     uint32_t index = take_index(segment);
 
     if ((own && codes == NULL) || group == NULL || index == SEGMENT_NONE) {
-        retire_codes(segment, codes);
+        free_codes(segment, codes, words);
         if (group != NULL)
-            segment_retire(segment, &group->block);
+            destroy_group(segment, &group->block);
         if (index != SEGMENT_NONE)
             release_index(segment, index);
         return SEGMENT_NONE;
@@ -199,32 +204,43 @@ void segment_drop_group(struct segment *segment, uint32_t index)
 
     assert(group->live == 0);
     unlink_entry(segment, entry);
-    retire_codes(segment, entry->codes);
-    for (size_t word = 0; word < SEGMENT_WORDS; word++) {
-        retire_ids(segment, atomic_load(&group->ids[word]));
-        retire_rows(segment, atomic_load(&group->rows[word]));
-    }
+    group->last_codes = entry->codes;
+    group->last_words = entry->words;
+    segment->row_blocks_bytes -= segment_group_row_bytes(segment, group);
     segment_retire(segment, &group->block);
     release_index(segment, index);
 }
 
 /* ---- codes ---- */
 
+static void widen(const uint8_t *codes, size_t words, uint8_t *ret_codes, size_t new_words)
+{
+    size_t bytes = SEGMENT_WORD * words;
+    size_t new_bytes = SEGMENT_WORD * new_words;
+
+    for (size_t part = 0; part < CODEBOOK_PARTS; part++) {
+        memcpy(ret_codes + part * new_bytes, codes + part * bytes, bytes);
+        memset(ret_codes + part * new_bytes + bytes, 0, new_bytes - bytes);
+    }
+}
+
 /* A copy of @words words, which may be as many as there are. */
 static bool copy_codes(struct segment *segment, struct segment_entry *entry, size_t words)
 {
-    struct codes_block *block = new_codes(segment, words);
-    size_t old_bytes = SEGMENT_WORD * entry->words;
-    size_t new_bytes = SEGMENT_WORD * words;
+    struct old_codes *old = malloc(sizeof *old);
+    uint8_t *codes = segment_slabs_take(&segment->codes, words);
 
-    if (block == NULL)
+    if (codes == NULL || old == NULL) {
+        segment_slabs_give(&segment->codes, codes, words);
+        free(old);
         return false;
-    for (size_t part = 0; part < CODEBOOK_PARTS; part++) {
-        memcpy(block->codes + part * new_bytes, entry->codes + part * old_bytes, old_bytes);
-        memset(block->codes + part * new_bytes + old_bytes, 0, new_bytes - old_bytes);
     }
-    retire_codes(segment, entry->codes);
-    entry->codes = block->codes;
+    widen(entry->codes, entry->words, codes, words);
+    old->block.destroy = destroy_codes;
+    old->codes = entry->codes;
+    old->words = entry->words;
+    segment_retire(segment, &old->block);
+    entry->codes = codes;
     return true;
 }
 
@@ -287,15 +303,20 @@ static bool copy_ids(struct segment *segment, struct segment_group *group, size_
 {
     size_t word = group->used / SEGMENT_WORD;
     const uint8_t *old = atomic_load(&group->ids[word]);
-    struct ids_block *block = new_block(segment, sizeof *block + capacity);
+    struct segment_block *old_block = block_of_ids(segment, old);
+    struct ids_block *block = malloc(sizeof *block + capacity);
 
     if (block == NULL)
         return false;
+    block->block.destroy = destroy_ids;
+    block->bytes = sizeof *block + capacity;
+    segment->block_bytes += block->bytes;
     if (old != NULL)
         memcpy(block->ids, old, group->ids_used);
     else
         group->ids_used = SEGMENT_OFFSETS_BYTES;
-    retire_ids(segment, old);
+    if (old_block != NULL)
+        segment_retire(segment, old_block);
     group->ids_capacity = (uint32_t)capacity;
     atomic_store_explicit(&group->ids[word], block->ids, memory_order_release);
     return true;
@@ -342,18 +363,18 @@ bool segment_reserve_row(struct segment *segment, struct segment_group *group, s
 {
     size_t word = place / SEGMENT_WORD;
     const uint8_t *old = atomic_load(&group->rows[word]);
-    size_t bytes = rows_block_bytes(segment);
-    struct rows_block *block;
+    uint8_t *rows;
 
     if (old != NULL && !segment_is_mapped(segment, old))
         return true;
-    block = rows_fit(segment, bytes) ? new_block(segment, bytes) : NULL;
-    if (block == NULL)
+    rows =
+        rows_fit(segment, rows_bytes(segment)) ? segment_slabs_take(&segment->row_blocks, 1) : NULL;
+    if (rows == NULL)
         return false;
     if (old != NULL) /* in the mapping all rows up to this place are there */
-        memcpy(block->rows, old, place % SEGMENT_WORD * segment->row_bytes);
-    segment->row_blocks_bytes += bytes;
-    atomic_store_explicit(&group->rows[word], block->rows, memory_order_release);
+        memcpy(rows, old, place % SEGMENT_WORD * segment->row_bytes);
+    segment->row_blocks_bytes += rows_bytes(segment);
+    atomic_store_explicit(&group->rows[word], rows, memory_order_release);
     return true;
 }
 
@@ -377,7 +398,7 @@ size_t segment_group_row_bytes(const struct segment *segment, const struct segme
         const uint8_t *rows = atomic_load(&group->rows[word]);
         blocks += rows != NULL && !segment_is_mapped(segment, rows);
     }
-    return blocks * rows_block_bytes(segment);
+    return blocks * rows_bytes(segment);
 }
 
 /* ---- places ---- */

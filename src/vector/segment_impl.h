@@ -19,6 +19,7 @@
 #include "src/vector/id_map.h"
 #include "src/vector/kernel.h"
 #include "src/vector/segment.h"
+#include "src/vector/segment_slabs.h"
 
 enum {
     SEGMENT_WORD = 64, /* places that ids and rows are kept by */
@@ -30,11 +31,13 @@ enum {
 
 static const uint32_t SEGMENT_NONE = UINT32_MAX;
 
-/* At the beginning of all memory that readers look into. */
+struct segment;
+
+/* At the beginning of what is retired. */
 struct segment_block {
-    struct segment_block *next; /* of those retired */
+    struct segment_block *next; /* retired later */
     uint64_t number;            /* so many were retired before it */
-    size_t bytes;
+    void (*destroy)(struct segment *segment, struct segment_block *block); /* under the lock */
 };
 
 /*
@@ -49,6 +52,8 @@ struct segment_group {
     _Atomic(const uint8_t *) ids[SEGMENT_WORDS];
     _Atomic(const uint8_t *) rows[SEGMENT_WORDS]; /* [64][row bytes] */
     atomic_uint_fast64_t present[SEGMENT_WORDS];  /* bit set: the row is there */
+    const uint8_t *last_codes;                    /* of a retired one */
+    size_t last_words;
     /* writers' */
     uint32_t ids_used; /* bytes, of the last ids that were begun, offsets included */
     uint32_t ids_capacity;
@@ -105,10 +110,12 @@ struct segment {
     uint64_t generation; /* grows when a position is handed out */
     uint64_t ids_ever;   /* and their bytes: how long an id is on average */
     uint64_t id_bytes_ever;
-    size_t rows; /* at hand, of concepts that are alive */
-    size_t row_blocks_bytes;
+    size_t rows;                     /* at hand, of concepts that are alive */
+    struct segment_slabs codes;      /* a unit: 64 of them */
+    struct segment_slabs row_blocks; /* 64 rows each */
+    size_t row_blocks_bytes;         /* of groups in the directory */
     size_t row_allowance; /* beyond the budget, for what will be freed before the lock is left */
-    size_t block_bytes;   /* of all blocks, retired ones too */
+    size_t block_bytes;   /* of groups and ids, retired ones too */
     uint64_t retired_ever;
     struct segment_block *oldest_retired;
     struct segment_block *newest_retired;
@@ -133,7 +140,7 @@ void segment_enter(struct segment *segment, struct segment_reader *reader);
 /** Takes the lock. */
 void segment_leave(struct segment *segment, struct segment_reader *reader);
 
-/** Under the lock: @block is freed once no reader knows it. NULL or in the mapping: nothing. */
+/** Under the lock: @block is destroyed once no reader knows it. */
 void segment_retire(struct segment *segment, struct segment_block *block);
 
 /** A run of a snapshot's entries: all of one cell, or of all cells. */
@@ -142,11 +149,12 @@ struct segment_run {
     size_t count;
 };
 
+/* Stays where it is from taking to release: others know the reader in it. */
 struct segment_snapshot {
     struct segment_reader reader;
     struct segment_entry *entries; /* those without a living place may be left out */
     size_t capacity;
-    size_t live; /* places */
+    size_t places; /* not less than are alive */
 };
 
 /**
@@ -155,8 +163,8 @@ struct segment_snapshot {
  */
 enum status_code segment_snapshot_take(struct segment *segment, const uint32_t *cells, size_t n,
                                        const struct segment_filter *filter,
-                                       struct segment_snapshot *ret, struct segment_run *ret_runs,
-                                       struct status *st);
+                                       struct segment_snapshot *snapshot,
+                                       struct segment_run *ret_runs, struct status *st);
 
 void segment_snapshot_release(struct segment *segment, struct segment_snapshot *snapshot);
 
@@ -218,6 +226,16 @@ static inline const uint8_t *segment_group_row(const struct segment *segment,
         return NULL;
     return atomic_load_explicit(&group->rows[word], memory_order_acquire) +
            place % SEGMENT_WORD * segment->row_bytes;
+}
+
+static inline void segment_prefetch(const uint8_t *bytes, size_t size)
+{
+    enum { LINE = 64 };
+    const uint8_t *last = bytes + size - 1;
+
+    for (; bytes < last; bytes += LINE)
+        __builtin_prefetch(bytes);
+    __builtin_prefetch(last);
 }
 
 /** The code of a place, gathered. */

@@ -10,7 +10,7 @@
  * of ids before the next one, and asks for the memory that the next one will read.
  */
 
-enum { BLOCK = 256, ROWS_AHEAD = 4, LINE = 64 };
+enum { BLOCK = 256, ROWS_AHEAD = 4 };
 
 struct located {
     struct segment_entry entry; /* group NULL: the id is not there */
@@ -128,8 +128,8 @@ static void locate(struct block *block, struct located *ret)
 
 static void prefetch_row(const struct segment *segment, const struct located *located)
 {
-    for (size_t byte = 0; located->row != NULL && byte < segment->row_bytes + LINE; byte += LINE)
-        __builtin_prefetch(located->row + byte);
+    if (located->row != NULL)
+        segment_prefetch(located->row, segment->row_bytes);
 }
 
 static void prefetch_code(const struct located *located)

@@ -6,7 +6,7 @@
 #include "src/vector/refine.h"
 #include "src/vector/segment_search.h"
 
-enum { ROWS_AHEAD = 8, LINE = 64 };
+enum { ROWS_AHEAD = 8 };
 
 /* ---- the best R by code ---- */
 
@@ -19,16 +19,20 @@ static struct topk_entry entry_of(const struct segment_searching *searching, flo
 }
 
 /* Puts those above the least sum first, in place. How many there are. */
-static size_t partition(struct shortlist *list, uint16_t least)
+static size_t partition(struct shortlist *list)
 {
     size_t above = 0;
 
-    for (size_t i = 0; i < list->count; i++)
-        if (list->entries[i].sum > least) {
-            struct shortlist_entry tie = list->entries[above];
-            list->entries[above++] = list->entries[i];
-            list->entries[i] = tie;
-        }
+    for (size_t i = 0; i < list->count; i++) {
+        uint32_t place = list->places[i];
+        uint16_t sum = list->sums[i];
+        if (sum == list->least_sum)
+            continue;
+        list->places[i] = list->places[above];
+        list->sums[i] = list->sums[above];
+        list->places[above] = place;
+        list->sums[above++] = sum;
+    }
     return above;
 }
 
@@ -41,11 +45,10 @@ void segment_settle(const struct segment_searching *searching, struct shortlist 
     shortlist_prune(list);
     if (list->count <= list->wanted)
         return;
-    above = partition(list, list->least_sum);
+    above = partition(list);
     topk_init(&ties, storage, list->wanted - above);
     for (size_t i = above; i < list->count; i++) {
-        uint32_t place = list->entries[i].place;
-        struct topk_entry entry = entry_of(searching, 0, place, place);
+        struct topk_entry entry = entry_of(searching, 0, list->places[i], list->places[i]);
         topk_offer(&ties, &entry);
     }
     list->count = above;
@@ -67,12 +70,12 @@ struct ranking {
 
 static const struct segment_entry *candidate_entry(const struct ranking *ranking, size_t i)
 {
-    return segment_searching_entry(ranking->searching, ranking->list->entries[i].place);
+    return segment_searching_entry(ranking->searching, ranking->list->places[i]);
 }
 
 static size_t candidate_place(const struct ranking *ranking, size_t i)
 {
-    return ranking->list->entries[i].place % SEGMENT_GROUP;
+    return ranking->list->places[i] % SEGMENT_GROUP;
 }
 
 static void prefetch_groups(const struct ranking *ranking)
@@ -93,8 +96,8 @@ static void fetch_row(const struct ranking *ranking, size_t i)
         segment_group_row(segment, candidate_entry(ranking, i)->group, candidate_place(ranking, i));
 
     ranking->rows[i] = row;
-    for (size_t byte = 0; row != NULL && byte < segment->row_bytes + LINE; byte += LINE)
-        __builtin_prefetch(row + byte);
+    if (row != NULL)
+        segment_prefetch(row, segment->row_bytes);
 }
 
 static void refine(const struct ranking *ranking, const float *unit)
@@ -134,7 +137,7 @@ static bool is_eligible(const struct ranking *ranking, size_t i, enum choice cho
 
 static float approximate(const struct ranking *ranking, size_t i)
 {
-    return codebook_query_approximate(ranking->codes, ranking->list->entries[i].sum);
+    return codebook_query_approximate(ranking->codes, ranking->list->sums[i]);
 }
 
 static float key(const struct ranking *ranking, size_t i, enum choice choice)
@@ -184,8 +187,8 @@ static size_t choose(const struct ranking *ranking, enum choice choice, size_t k
     topk_init(&best, storage, k);
     for (size_t i = 0; i < count; i++)
         if (is_eligible(ranking, i, choice) && key(ranking, i, choice) >= cut) {
-            struct topk_entry entry = entry_of(ranking->searching, key(ranking, i, choice),
-                                               ranking->list->entries[i].place, i);
+            struct topk_entry entry =
+                entry_of(ranking->searching, key(ranking, i, choice), ranking->list->places[i], i);
             topk_offer(&best, &entry);
         }
     topk_sort(&best);

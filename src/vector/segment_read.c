@@ -44,37 +44,25 @@ locked:
     atomic_fetch_sub_explicit(&segment->waiting_readers, 1, memory_order_relaxed);
 }
 
-/* Cuts off the blocks that were retired before the oldest reader came. */
-static struct segment_block *take_unknown(struct segment *segment)
+/* What was retired before the oldest reader came. */
+static void destroy_unknown(struct segment *segment)
 {
     uint64_t known =
         segment->oldest_reader != NULL ? segment->oldest_reader->number : segment->retired_ever;
-    struct segment_block *first = segment->oldest_retired;
-    struct segment_block *last = NULL;
 
     while (segment->oldest_retired != NULL && segment->oldest_retired->number < known) {
-        last = segment->oldest_retired;
-        segment->block_bytes -= last->bytes;
-        segment->oldest_retired = last->next;
+        struct segment_block *block = segment->oldest_retired;
+        segment->oldest_retired = block->next;
+        block->destroy(segment, block);
     }
     if (segment->oldest_retired == NULL)
         segment->newest_retired = NULL;
-    if (last == NULL)
-        return NULL;
-    last->next = NULL;
-    return first;
 }
 
 void segment_unlock(struct segment *segment)
 {
-    struct segment_block *unknown = take_unknown(segment);
-
+    destroy_unknown(segment);
     pthread_mutex_unlock(&segment->lock);
-    while (unknown != NULL) {
-        struct segment_block *next = unknown->next;
-        free(unknown);
-        unknown = next;
-    }
 }
 
 void segment_retire(struct segment *segment, struct segment_block *block)
@@ -124,15 +112,6 @@ static bool is_empty(const struct segment_entry *entry)
     return (entry->valid[0] | entry->valid[1] | entry->valid[2] | entry->valid[3]) == 0;
 }
 
-static size_t population(const struct segment_entry *entry)
-{
-    size_t count = 0;
-
-    for (size_t word = 0; word < SEGMENT_WORDS; word++)
-        count += (size_t)__builtin_popcountll(entry->valid[word]);
-    return count;
-}
-
 struct copying {
     const struct segment *segment;
     const struct segment_filter *filter;
@@ -153,7 +132,7 @@ static void copy_entry(struct copying *copying, const struct segment_entry *entr
         return;
     if (copying->count < copying->snapshot->capacity) {
         copying->snapshot->entries[copying->count] = filtered;
-        copying->snapshot->live += population(&filtered);
+        copying->snapshot->places += SEGMENT_WORD * filtered.words;
     }
     copying->count++;
 }
@@ -215,7 +194,7 @@ static bool try(struct segment *segment, const uint32_t *cells, size_t n,
     struct copying copying = { .segment = segment, .filter = filter, .snapshot = snapshot };
     bool done = true;
 
-    snapshot->live = 0;
+    snapshot->places = 0;
     segment_lock_as_reader(segment);
     if (filter != NULL && !segment_filter_is_fresh(filter, segment)) {
         status_set(st, STATUS_ABORTED, "concepts moved after the filter was made");
@@ -231,22 +210,19 @@ static bool try(struct segment *segment, const uint32_t *cells, size_t n,
 
 enum status_code segment_snapshot_take(struct segment *segment, const uint32_t *cells, size_t n,
                                        const struct segment_filter *filter,
-                                       struct segment_snapshot *ret, struct segment_run *ret_runs,
-                                       struct status *st)
+                                       struct segment_snapshot *snapshot,
+                                       struct segment_run *ret_runs, struct status *st)
 {
-    struct segment_snapshot snapshot = { .entries = NULL };
     size_t count = cells != NULL ? 4 * n : atomic_load(&segment->groups);
 
+    snapshot->entries = NULL;
     do {
-        if (!make_room(&snapshot, count + count / 8 + 1)) /* for those that come meanwhile */
+        if (!make_room(snapshot, count + count / 8 + 1)) /* for those that come meanwhile */
             return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory for a snapshot");
-    } while (!try(segment, cells, n, filter, &snapshot, ret_runs, &count, st));
-    if (st->code != STATUS_OK) {
-        free(snapshot.entries);
-        return st->code;
-    }
-    *ret = snapshot;
-    return STATUS_OK;
+    } while (!try(segment, cells, n, filter, snapshot, ret_runs, &count, st));
+    if (st->code != STATUS_OK)
+        free(snapshot->entries);
+    return st->code;
 }
 
 void segment_snapshot_release(struct segment *segment, struct segment_snapshot *snapshot)

@@ -91,6 +91,7 @@ struct saving {
     struct segment_snapshot snapshot;
     struct segment_run *runs; /* [cells of the segment] */
     struct writer writer;
+    uint64_t count; /* of the records written */
 };
 
 /* The next places of one cell. */
@@ -139,6 +140,7 @@ static void write_record(struct saving *saving, const struct gathered *gathered)
     struct segment_group_record record = { gathered->cell, (uint32_t)gathered->count };
 
     section_write(&saving->writer, &record, sizeof record);
+    saving->count += gathered->count;
 }
 
 static void write_codes(struct saving *saving, const struct gathered *gathered)
@@ -213,7 +215,7 @@ static void write_all(struct saving *saving, uint64_t store_sequence)
     write_section(saving, &sections[SECTION_VECTORS], codes ? write_codes : write_rows);
     write_section(saving, &sections[SECTION_IDS], write_ids);
     header.groups = (uint32_t)(sections[SECTION_GROUPS].size / sizeof(struct segment_group_record));
-    header.count = saving->snapshot.live;
+    header.count = saving->count;
     write_header(&saving->writer, &header);
 }
 

@@ -24,7 +24,8 @@ struct search {
     struct probes probes;
     size_t batch;             /* most queries of one */
     struct topk_entry *heaps; /* of all queries of a batch */
-    struct shortlist_entry *lists;
+    uint32_t *list_places;
+    uint16_t *list_sums;
     size_t scanned; /* groups, since the last poll */
 };
 
@@ -67,26 +68,45 @@ static void prepare(struct search *search, const float *units, size_t nprobe)
     }
 }
 
+static bool allocate_lists(struct search *search, size_t room)
+{
+    size_t queries = search->searching.queries;
+
+    search->list_places = malloc(queries * room * sizeof *search->list_places);
+    search->list_sums = malloc(queries * room * sizeof *search->list_sums);
+    return search->list_places != NULL && search->list_sums != NULL;
+}
+
 /* Room for what is found; how much that may be the snapshot says. */
 static enum status_code make_room(struct search *search, struct status *st)
 {
     struct segment_searching *searching = &search->searching;
-    size_t wanted = size_max(size_min(searching->options->r, searching->snapshot.live), 1);
-    size_t list = shortlist_capacity(wanted);
+    size_t wanted = size_max(size_min(searching->options->r, searching->snapshot.places), 1);
+    size_t room = searching->codes != NULL ? shortlist_capacity(wanted) : 0;
 
     searching->wanted = wanted;
     search->heaps = malloc(searching->queries * wanted * sizeof *search->heaps);
-    if (searching->codes != NULL)
-        search->lists = malloc(searching->queries * list * sizeof *search->lists);
-    if (search->heaps == NULL || (searching->codes != NULL && search->lists == NULL))
+    if (search->heaps == NULL || (room > 0 && !allocate_lists(search, room)))
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to search for %zu", wanted);
     for (size_t i = 0; i < searching->queries; i++) {
         topk_init(&searching->best[i], search->heaps + i * wanted, wanted);
         searching->lists[i] = (struct shortlist){ .wanted = wanted };
-        if (searching->codes != NULL)
-            searching->lists[i].entries = search->lists + i * list;
+        if (room > 0) {
+            searching->lists[i].places = search->list_places + i * room;
+            searching->lists[i].sums = search->list_sums + i * room;
+        }
     }
     return STATUS_OK;
+}
+
+static void free_room(struct search *search)
+{
+    free(search->heaps);
+    free(search->list_places);
+    free(search->list_sums);
+    search->heaps = NULL;
+    search->list_places = NULL;
+    search->list_sums = NULL;
 }
 
 /* ---- scanning ---- */
@@ -170,10 +190,7 @@ static enum status_code search_batch(struct search *search, const float *units,
         return st->code;
     search_snapshot(search, units, ret_hits, st);
     segment_snapshot_release(segment, &searching->snapshot);
-    free(search->heaps);
-    free(search->lists);
-    search->heaps = NULL;
-    search->lists = NULL;
+    free_room(search);
     forget_probes(probes);
     return st->code;
 }

@@ -2,31 +2,52 @@
 
 #include <string.h>
 
-/* A histogram of all sums would take longer to clear and to walk than the entries take to count:
- * first by 64 sums, then within those where the R-th is. */
-enum { COARSE = 64, COARSE_BUCKETS = (SHORTLIST_MAX_SUM + 1) / COARSE };
+enum { MAX_SUM = 48 * 127, CHUNK = 1 << 14 };
 
-/* The highest bucket from which on there are at least *@wanted; less what lies above it. */
-static size_t cut(const uint32_t *histogram, size_t top, size_t *wanted)
+typedef int16_t lanes __attribute__((vector_size(2 * SHORTLIST_LANES)));
+
+/* Of @n sums, at most as many as a lane can count. */
+static size_t count_chunk(const lanes *sums, size_t n, int16_t least)
 {
-    while (histogram[top] < *wanted)
-        *wanted -= histogram[top--];
-    return top;
+    lanes threshold = (lanes){ 0 } + least;
+    lanes counts = { 0 };
+    size_t total = 0;
+
+    for (size_t i = 0; i < n; i++)
+        counts -= sums[i] >= threshold;
+    for (size_t lane = 0; lane < SHORTLIST_LANES; lane++)
+        total += (size_t)counts[lane];
+    return total;
 }
 
-static uint16_t sum_of_rank(const struct shortlist *list, size_t rank)
+/* How many reach @least, which is more than the zeros behind the last one. */
+static size_t count_from(const struct shortlist *list, uint16_t least)
 {
-    uint32_t coarse[COARSE_BUCKETS] = { 0 };
-    uint32_t fine[COARSE] = { 0 };
-    size_t bucket;
+    const lanes *sums = (const lanes *)(const void *)list->sums;
+    size_t left = (list->count + SHORTLIST_LANES - 1) / SHORTLIST_LANES;
+    size_t total = 0;
 
-    for (size_t i = 0; i < list->count; i++)
-        coarse[list->entries[i].sum / COARSE]++;
-    bucket = cut(coarse, COARSE_BUCKETS - 1, &rank);
-    for (size_t i = 0; i < list->count; i++)
-        if (list->entries[i].sum / COARSE == bucket)
-            fine[list->entries[i].sum % COARSE]++;
-    return (uint16_t)(bucket * COARSE + cut(fine, COARSE - 1, &rank));
+    for (; left > CHUNK; left -= CHUNK, sums += CHUNK)
+        total += count_chunk(sums, CHUNK, (int16_t)least);
+    return total + count_chunk(sums, left, (int16_t)least);
+}
+
+/* The sum of the R-th, of more than R. Counting some ten times without a branch takes less time
+ * than one histogram. */
+static uint16_t least_of_best(const struct shortlist *list)
+{
+    uint16_t low = list->least_sum; /* reached by R at least */
+    uint16_t high = MAX_SUM + 1;    /* by less */
+
+    memset(list->sums + list->count, 0, SHORTLIST_LANES * sizeof list->sums[0]);
+    while (high - low > 1) {
+        uint16_t middle = (uint16_t)((low + high) / 2);
+        if (count_from(list, middle) >= list->wanted)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 void shortlist_prune(struct shortlist *list)
@@ -35,10 +56,12 @@ void shortlist_prune(struct shortlist *list)
 
     if (list->count <= list->wanted)
         return;
-    list->least_sum = sum_of_rank(list, list->wanted);
+    list->least_sum = least_of_best(list);
     for (size_t i = 0; i < list->count; i++) {
-        list->entries[kept] = list->entries[i];
-        kept += list->entries[i].sum >= list->least_sum;
+        uint16_t sum = list->sums[i];
+        list->sums[kept] = sum;
+        list->places[kept] = list->places[i];
+        kept += sum >= list->least_sum;
     }
     list->count = kept;
 }

@@ -16,23 +16,19 @@
 #include <stdint.h>
 
 enum {
-    SHORTLIST_STEP = 256,     /* pushed at most between two looks at shortlist_is_full() */
-    SHORTLIST_MAX_SUM = 6143, /* less than 48 parts of at most 127 and one */
-};
-
-struct shortlist_entry {
-    uint32_t place; /* the caller's */
-    uint16_t sum;
+    SHORTLIST_STEP = 256, /* pushed at most between two looks at shortlist_is_full() */
+    SHORTLIST_LANES = 8,  /* that are compared at once */
 };
 
 struct shortlist {
-    struct shortlist_entry *entries; /* [shortlist_capacity(wanted)] */
+    uint16_t *sums;   /* [shortlist_capacity(wanted)], 16-byte aligned; each < 2^15 */
+    uint32_t *places; /* as many; the caller's numbers */
     size_t count;
     size_t wanted;      /* R, at least 1 */
     uint16_t least_sum; /* nothing below it can be among the best R */
 };
 
-/* How many entries are too many: each pruning looks at all of them. */
+/* How many are too many: each pruning looks at all of them. */
 static inline size_t shortlist_limit(size_t wanted)
 {
     return 2 * wanted + 64;
@@ -41,7 +37,8 @@ static inline size_t shortlist_limit(size_t wanted)
 /** Entries to allocate for R = @wanted. */
 static inline size_t shortlist_capacity(size_t wanted)
 {
-    return shortlist_limit(wanted) + SHORTLIST_STEP;
+    return (shortlist_limit(wanted) + SHORTLIST_STEP) / SHORTLIST_LANES * SHORTLIST_LANES +
+           2 * SHORTLIST_LANES;
 }
 
 static inline bool shortlist_is_full(const struct shortlist *list)
@@ -52,7 +49,8 @@ static inline bool shortlist_is_full(const struct shortlist *list)
 /** @sum >= least_sum; not more than SHORTLIST_STEP after it was not full. */
 static inline void shortlist_push(struct shortlist *list, uint32_t place, uint16_t sum)
 {
-    list->entries[list->count++] = (struct shortlist_entry){ place, sum };
+    list->sums[list->count] = sum;
+    list->places[list->count++] = place;
 }
 
 /** Drops what is worse than the R-th best. With many ties it may still be full after it. */

@@ -238,6 +238,29 @@ static bool requantises(const struct vector_kernel *kernel, uint64_t seed)
     return same;
 }
 
+static int64_t bits_of(float value)
+{
+    int32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static bool finds_the_largest(const struct vector_kernel *kernel, uint64_t seed)
+{
+    struct vector_random random = { seed };
+    size_t n = vector_random_below(&random, 600);
+    float values[601];
+    float expected = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        values[i + 1] = vector_random_gauss(&random) * (seed % 3 == 0 ? 1e-30f : 1e30f);
+        expected = fmaxf(expected, fabsf(values[i + 1]));
+    }
+    return !differs(kernel, seed, "largest of", n, bits_of(kernel->largest(values + 1, n)),
+                    bits_of(expected));
+}
+
 static bool rounds_to_bytes(const struct vector_kernel *kernel, uint64_t seed)
 {
     struct vector_random random = { seed };
@@ -391,14 +414,6 @@ static float estimate(const struct estimates_case *c, size_t j)
 }
 
 /* Bits rather than values: a float compares equal to one of another sign of zero. */
-static int64_t bits_of(float value)
-{
-    int32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 static bool estimates_agree(const struct vector_kernel *kernel, uint64_t seed)
 {
     struct estimates_case c = estimates_case(seed);
@@ -444,6 +459,7 @@ const struct vector_kernel_check vector_kernel_checks[] = {
     { "bytes times bytes are exact at any length", multiplies_bytes },
     { "rows times a matrix are exact in any shape", multiplies_rows },
     { "sums become the nearest bytes", requantises },
+    { "the largest is found wherever it stands", finds_the_largest },
     { "floats become the nearest bytes", rounds_to_bytes },
     { "a code is the lowest of the nearest centroids", encodes },
     { "estimates have the bits of the plain sum", estimates_agree },

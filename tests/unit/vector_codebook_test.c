@@ -70,6 +70,33 @@ Test(vector_codebook_unit, training_refuses_impossible_numbers_of_cells)
     free(rows);
 }
 
+static float error_with(const float *rows, const float *held_out, size_t held_out_count)
+{
+    const struct codebook_train_options options = { .iterations = 3,
+                                                    .held_out = held_out,
+                                                    .held_out_count = held_out_count };
+    struct codebook *codebook = NULL;
+    struct status st = { 0 };
+    float error;
+
+    cr_assert_eq(codebook_train(rows, N, D, &options, &codebook, &st), STATUS_OK, "%s", st.message);
+    error = codebook_info(codebook)->mean_squared_error;
+    codebook_unref(codebook);
+    return error;
+}
+
+Test(vector_codebook_unit, the_error_is_that_of_vectors_it_was_not_trained_on)
+{
+    struct vector_random random = { 2 };
+    float *others = vector_random_units(&random, 100, D, 10);
+    float *rows = samples();
+
+    cr_expect(error_with(rows, others, 100) > 2 * error_with(rows, NULL, 0),
+              "with about one sample per centroid the samples themselves lose nearly nothing");
+    free(others);
+    free(rows);
+}
+
 struct watcher {
     int polls_left;
     double last;

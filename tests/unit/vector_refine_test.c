@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/vector/kernel.h"
 #include "src/vector/refine_half.h"
 #include "tests/property/vector_data.h"
 
@@ -69,18 +70,6 @@ Test(vector_refine, formats_have_names)
         cr_assert_eq(refine_format_parse(refine_format_name(formats[f])), formats[f]);
     cr_assert_eq(refine_format_parse("bfloat16"), REFINE_FORMATS);
     cr_assert_eq(refine_format_parse(""), REFINE_FORMATS);
-}
-
-Test(vector_refine, the_greatest_magnitude_is_found_wherever_it_is)
-{
-    float v[40] = { 0 };
-
-    for (size_t d = 1; d <= 40; d++)
-        for (size_t i = 0; i < d; i++) {
-            v[i] = i % 2 == 0 ? -2.5f : 2.5f;
-            cr_assert_eq(vector_largest(v, d), 2.5f);
-            v[i] = 0.5f;
-        }
 }
 
 /* ---- Halves ---- */

@@ -269,5 +269,6 @@ const struct vector_kernel vector_kernel_avx2 = {
     .encode = encode,
     .estimates = estimates,
     .quantise = quantise,
+    .largest = largest,
     .to_int8 = to_int8,
 };

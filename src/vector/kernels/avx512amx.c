@@ -127,5 +127,6 @@ const struct vector_kernel vector_kernel_avx512amx = {
     .encode = encode,
     .estimates = estimates,
     .quantise = quantise,
+    .largest = largest,
     .to_int8 = to_int8,
 };

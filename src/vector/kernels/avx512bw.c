@@ -135,5 +135,6 @@ const struct vector_kernel vector_kernel_avx512bw = {
     .encode = encode,
     .estimates = estimates,
     .quantise = quantise,
+    .largest = largest,
     .to_int8 = to_int8,
 };

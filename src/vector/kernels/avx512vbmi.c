@@ -11,5 +11,6 @@ const struct vector_kernel vector_kernel_avx512vbmi = {
     .encode = encode,
     .estimates = estimates,
     .quantise = quantise,
+    .largest = largest,
     .to_int8 = to_int8,
 };

@@ -101,6 +101,31 @@ static void requantise(const int32_t *sums, const float *factors, float row_fact
     }
 }
 
+static inline float magnitude(float value)
+{
+    return value < 0 ? -value : value;
+}
+
+/* Four registers at a time: each comparison waits for the one before. */
+static float largest(const float *values, size_t n)
+{
+    lanes most[4] = { 0 };
+    float result = 0;
+    size_t i = 0;
+
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (size_t j = 0; j < 4; j++) {
+            lanes v = *(const unaligned_lanes *)(values + i + j * LANES);
+            most[j] = GREATER((lanes)((lane_bits)v & INT32_MAX), most[j]);
+        }
+    most[0] = GREATER(GREATER(most[0], most[1]), GREATER(most[2], most[3]));
+    for (size_t j = 0; j < LANES; j++)
+        result = most[0][j] > result ? most[0][j] : result;
+    for (; i < n; i++)
+        result = magnitude(values[i]) > result ? magnitude(values[i]) : result;
+    return result;
+}
+
 static void to_int8(const float *values, size_t n, float factor, int8_t *ret)
 {
     size_t i = 0;

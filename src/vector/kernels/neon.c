@@ -193,5 +193,6 @@ const struct vector_kernel vector_kernel_neon = {
     .encode = encode,
     .estimates = estimates,
     .quantise = quantise,
+    .largest = largest,
     .to_int8 = to_int8,
 };
