@@ -11,6 +11,7 @@ TARGETS = (0.95, 0.98, 0.99)
 PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 0)
 REFINED = (20, 50, 100, 200)
 BATCH = 32
+ENOUGH = 0.996
 STEPS = 2 * 8 + 2 * 9 + 2 * len(TARGETS)  # indexes made, sweeps, races
 
 
@@ -93,9 +94,17 @@ def _settings(contender):
     return rivals.settings_of(contender)
 
 
+def _asks_no_more(a, b):
+    """In any respect; 0 cells are all cells."""
+    return all((a[key] or float("inf")) <= (b[key] or float("inf")) for key in a)
+
+
 def _sweep(contender, data):
+    """Without the settings that only ask more than one that has found nearly everything."""
     points = []
     for setting in _settings(contender):
+        if any(point.recall >= ENOUGH and _asks_no_more(point.setting, setting) for point in points):
+            continue
         recall = data.recall(contender.at(**setting).found(data.queries))
         work = one_by_one(*contender.call(data.queries))
         points.append(Point(setting, recall, work.count / seconds(work.run)))
