@@ -2,24 +2,23 @@
  * Writes the MiniLM embeddings of all synsets of WordNet, the real data of bench/run: raw float32,
  * [synsets][384], unit length, in the order of the files. About four minutes on two cores.
  *
- *   wordnet_vectors FOLDER OUTPUT [THREADS]     e.g. /usr/share/wordnet .cache/bench/wordnet.f32 2
+ *   wordnet_vectors FOLDER OUTPUT [THREADS [LIMIT]]     e.g. /usr/share/wordnet
+ * .cache/bench/wordnet.f32 2
  *
+ * With LIMIT only so many of them, evenly spaced.
  * A text is what `sutra import` stores: "lemmas — definition".
  */
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "src/apps/cli/progress.h"
+#include "bench/parallel.h"
 #include "src/apps/cli/sources/source.h"
-#include "src/base/clock.h"
 #include "src/embed/embed.h"
 
-enum { STRIDE = 256, MAX_THREADS = 64 };
+enum { STRIDE = 256 };
 
 static const size_t ARENA_BYTES = (size_t)1 << 30;
 
@@ -59,6 +58,13 @@ static void read_texts(const char *folder, struct arena *arena, struct job *job)
     source_close(source);
 }
 
+static void keep_evenly(struct job *job, size_t limit)
+{
+    for (size_t i = 0; i < limit; i++)
+        job->texts[i] = job->texts[i * job->n / limit];
+    job->n = limit;
+}
+
 static void *embed_strides(void *context)
 {
     struct job *job = context;
@@ -78,36 +84,6 @@ static void *embed_strides(void *context)
     return NULL;
 }
 
-static void watch(struct job *job)
-{
-    int64_t started_us = clock_monotonic_us();
-    struct progress progress;
-
-    progress_init(&progress, stderr);
-    for (size_t done = 0; done < job->n;) {
-        nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
-        done = atomic_load(&job->done);
-        progress_update(&progress, &(struct progress_state){
-                                       .items = done,
-                                       .items_total = job->n,
-                                       .seconds = (double)(clock_monotonic_us() - started_us) / 1e6,
-                                   });
-    }
-    progress_clear(&progress);
-}
-
-static void embed_all(struct job *job, size_t threads)
-{
-    pthread_t ids[MAX_THREADS];
-
-    for (size_t i = 0; i < threads; i++)
-        if (pthread_create(&ids[i], NULL, embed_strides, job) != 0)
-            abort();
-    watch(job);
-    for (size_t i = 0; i < threads; i++)
-        pthread_join(ids[i], NULL);
-}
-
 static void write_rows(const struct job *job, const char *path)
 {
     size_t values = job->n * EMBED_DIMENSION;
@@ -123,23 +99,26 @@ static void write_rows(const struct job *job, const char *path)
 int main(int argc, char **argv)
 {
     size_t threads = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
+    size_t limit = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
     struct job job = { .n = 0 };
     char dir[EMBED_PATH_SIZE];
     struct arena arena;
     struct status st = { 0 };
 
-    if (argc < 3 || threads < 1 || threads > MAX_THREADS) {
-        fprintf(stderr, "usage: wordnet_vectors FOLDER OUTPUT [THREADS]\n");
+    if (argc < 3 || threads < 1 || threads > PARALLEL_MAX_THREADS) {
+        fprintf(stderr, "usage: wordnet_vectors FOLDER OUTPUT [THREADS [LIMIT]]\n");
         return 2;
     }
     arena_init(&arena, ARENA_BYTES);
     read_texts(argv[1], &arena, &job);
+    if (limit > 0 && limit < job.n)
+        keep_evenly(&job, limit);
     check(embed_model_default_dir(dir, &st), &st);
     check(embed_model_open(dir, &job.model, &st), &st);
     job.rows = malloc(job.n * EMBED_DIMENSION * sizeof *job.rows);
     if (job.rows == NULL)
         abort();
-    embed_all(&job, threads);
+    parallel_run(embed_strides, &job, threads, &job.done, job.n);
     write_rows(&job, argv[2]);
     free(job.rows);
     embed_model_close(job.model);
