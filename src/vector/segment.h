@@ -126,12 +126,12 @@ struct segment_hits {
 typedef bool (*segment_cancelled)(void *context);
 
 struct segment_search {
-    size_t r;      /* how many of the best by code are refined */
-    size_t k;      /* 0: all r are returned, by (approximate descending, id ascending). Else the k
-                      best of them by (refined descending, id ascending; without row: by
-                      approximate, behind those with one) */
-    size_t nprobe; /* cells to scan; 0, or at least as many as there are: all */
-    bool codes_only;                     /* leave `refined` NAN, do not touch rows */
+    size_t r;        /* how many of the best by code are refined */
+    size_t k;        /* 0: all r are returned, by (approximate descending, id ascending). Else the k
+                        best of them by (refined descending, id ascending; without row: by
+                        approximate, behind those with one) */
+    size_t nprobe;   /* cells to scan; 0, or at least as many as there are: all */
+    bool codes_only; /* leave `refined` NAN, do not touch rows */
     const struct segment_filter *filter; /* NULL: all concepts */
     segment_cancelled cancelled;         /* NULL: never */
     void *context;

@@ -39,8 +39,8 @@ Test(vector_calibration, without_cells_only_the_rerank_varies)
         cr_assert(s == 0 || grid[s].rerank > grid[s - 1].rerank);
         cr_assert(s == 0 || grid[s].cost > grid[s - 1].cost);
     }
-    cr_assert_eq(grid[0].rerank, 10);
-    cr_assert_eq(grid[count - 1].rerank, 1000);
+    cr_assert_eq(grid[0].rerank, 50);
+    cr_assert_eq(grid[count - 1].rerank, 500);
 }
 
 Test(vector_calibration, more_cells_or_more_rows_cost_more)
