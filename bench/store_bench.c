@@ -202,7 +202,7 @@ static struct store_vector *make_vector(struct arena *arena)
 
     for (size_t i = 0; i < ROW_BYTES + STORE_CODE_BYTES; i++)
         bytes[i] = i < ROW_BYTES ? random_gaussian_byte() : (uint8_t)random_u64();
-    *vector = (struct store_vector){ bytes, ROW_BYTES, bytes + ROW_BYTES, 1 };
+    *vector = (struct store_vector){ bytes, ROW_BYTES, bytes + ROW_BYTES, 1, NULL };
     return vector;
 }
 

@@ -23,6 +23,7 @@ struct router_config {
     const char *model;
     const char *embedder;
     uint64_t embed_threads;
+    const char *embed_precision;
     uint64_t grace_ms;
 };
 
@@ -42,6 +43,8 @@ static const struct config_option options[] = {
            "address of a sutra-embed to use instead of a model in this process"),
     OPTION(embed_threads, "embed-threads", CONFIG_UINT, "2", 1, 256,
            "threads of a model in this process"),
+    OPTION(embed_precision, "embed-precision", CONFIG_STRING, "float32", 0, 0,
+           "of a model in this process: float32 or, where the processor has AMX, bfloat16"),
     OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
            "how long running calls may go on after SIGTERM"),
 };
@@ -85,6 +88,7 @@ static enum status_code run(void *process, struct status *st)
         .address = p->config.embedder,
         .model_dir = p->config.model,
         .threads = p->config.embed_threads,
+        .precision = p->config.embed_precision,
     };
 
     if (serve_open(&p->serve, st) != STATUS_OK ||

@@ -1,29 +1,15 @@
 #include "shard/index.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "shard/row.h"
+#include "shard/index_internal.h"
 #include "src/log/log.h"
 #include "src/serve/limits.h"
 
-enum { ENCODE_BATCH = 256 };
-
-struct index {
-    char *segment_path;
-    struct store *store;
-    pthread_mutex_t lock;      /* of the three pointers */
-    struct segment *current;   /* searched */
-    struct segment *next;      /* being filled, or NULL */
-    struct codebook *codebook; /* of new writes: that of next, or else of current; NULL: none */
-    pthread_mutex_t installing;
-    pthread_t encoder; /* the thread that holds `installing` */
-    bool stopping;     /* atomic; a re-encoding in progress gives up */
-};
-
-enum status_code index_new(const char *segment_path, struct index **ret, struct status *st)
+enum status_code index_new(const struct index_options *options, struct index **ret,
+                           struct status *st)
 {
     struct index *index = calloc(1, sizeof *index);
 
@@ -31,7 +17,9 @@ enum status_code index_new(const char *segment_path, struct index **ret, struct 
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     pthread_mutex_init(&index->lock, NULL);
     pthread_mutex_init(&index->installing, NULL);
-    index->segment_path = strdup(segment_path);
+    index->rows = options->rows;
+    index->row_budget_bytes = options->row_budget_bytes;
+    index->segment_path = strdup(options->segment_path);
     if (index->segment_path == NULL) {
         index_free(index);
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -45,6 +33,7 @@ void index_free(struct index *index)
     if (index == NULL)
         return;
     segment_unref(index->current);
+    segment_unref(index->previous);
     segment_unref(index->next);
     codebook_unref(index->codebook);
     pthread_mutex_destroy(&index->lock);
@@ -53,17 +42,43 @@ void index_free(struct index *index)
     free(index);
 }
 
-static uint64_t version_of(const struct codebook *codebook)
+struct row_policy index_rows(const struct index *index)
 {
-    return codebook == NULL ? 0 : codebook_info(codebook)->version;
+    return index->rows;
 }
 
-struct segment *index_segment(struct index *index)
+bool index_stopping(const struct index *index)
+{
+    return __atomic_load_n(&index->stopping, __ATOMIC_RELAXED);
+}
+
+void index_stop(struct index *index)
+{
+    __atomic_store_n(&index->stopping, true, __ATOMIC_RELAXED);
+}
+
+/* ---- What is searched ---- */
+
+static bool has_version(const struct segment *segment, uint64_t version)
+{
+    return segment != NULL && codebook_version(segment_codebook(segment)) == version;
+}
+
+static struct segment *choose(struct index *index, uint64_t version)
+{
+    if (version != 0 && has_version(index->previous, version))
+        return index->previous;
+    if (version != 0 && index->next_ready && has_version(index->next, version))
+        return index->next;
+    return index->current;
+}
+
+struct segment *index_segment(struct index *index, uint64_t version)
 {
     struct segment *segment;
 
     pthread_mutex_lock(&index->lock);
-    segment = segment_ref(index->current);
+    segment = segment_ref(choose(index, version));
     pthread_mutex_unlock(&index->lock);
     return segment;
 }
@@ -78,36 +93,222 @@ struct codebook *index_codebook(struct index *index)
     return codebook;
 }
 
-/* ---- Following the store ---- */
-
-/* The code of @vector under @codebook: the stored one, or one made now from the refinement row. */
-static const uint8_t *code_for(const struct codebook *codebook, const struct store_vector *vector,
-                               uint8_t made[CODEBOOK_CODE_BYTES])
+struct calibration index_calibration(struct index *index, uint64_t version)
 {
-    float row[LIMIT_DIMENSION];
+    struct calibration calibration = { 0 };
 
-    if (vector->codebook_version == version_of(codebook))
-        return vector->code;
-    row_decode(vector->refinement, row);
-    codebook_encode(codebook, row, 1, made);
-    return made;
+    pthread_mutex_lock(&index->lock);
+    if (index->calibration.codebook_version == version)
+        calibration = index->calibration;
+    else if (index->next_calibration.codebook_version == version)
+        calibration = index->next_calibration;
+    pthread_mutex_unlock(&index->lock);
+    return calibration;
 }
 
-static enum status_code put(struct segment *segment, const struct concept_id *id,
-                            const struct store_vector *vector, struct status *st)
+enum status_code index_calibrate(struct index *index, const void *bytes, size_t size,
+                                 struct status *st)
+{
+    struct calibration calibration;
+
+    if (calibration_parse(bytes, size, &calibration, st) != STATUS_OK)
+        return status_wrap(st, "calibrate");
+    pthread_mutex_lock(&index->lock);
+    if (has_version(index->current, calibration.codebook_version))
+        index->calibration = calibration;
+    else if (index->next_ready && has_version(index->next, calibration.codebook_version))
+        index->next_calibration = calibration;
+    else
+        status_set(st, STATUS_FAILED_PRECONDITION,
+                   "a calibration of codebook %" PRIu64 ", which is not installed",
+                   calibration.codebook_version);
+    pthread_mutex_unlock(&index->lock);
+    if (st->code != STATUS_OK)
+        return st->code;
+    return store_put_blob(index->store, STORE_CALIBRATION, bytes, size, true, st);
+}
+
+/* ---- Reading ---- */
+
+enum status_code index_complete(struct index *index, const struct concept_id *id,
+                                struct store_vector *vector, uint8_t scratch[ROW_MAX_BYTES],
+                                struct status *st)
+{
+    struct codebook *codebook = index->rows.kept ? NULL : index_codebook(index);
+
+    row_complete(index->rows, codebook, id, vector, scratch, st);
+    codebook_unref(codebook);
+    return st->code;
+}
+
+enum status_code index_get_vectors(struct index *index, const struct concept_id *ids, size_t n,
+                                   struct arena *arena, struct store_vector *ret_vectors,
+                                   struct status *st)
+{
+    if (store_get_vectors(index->store, ids, n, arena, ret_vectors, st) != STATUS_OK)
+        return st->code;
+    for (size_t i = 0; i < n && st->code == STATUS_OK; i++) {
+        uint8_t *scratch = NULL;
+        if (ret_vectors[i].refinement == NULL)
+            continue;
+        if (ret_vectors[i].refinement_size == 0)
+            scratch = arena_alloc(arena, ROW_MAX_BYTES);
+        if (ret_vectors[i].refinement_size == 0 && scratch == NULL)
+            return limit_call_memory(st);
+        index_complete(index, &ids[i], &ret_vectors[i], scratch, st);
+    }
+    return st->code;
+}
+
+/* ---- Encoding ---- */
+
+/* Codes, cells and errors of a batch. */
+struct encoded {
+    uint8_t *codes;
+    uint32_t *cells;
+    float *errors;
+    struct index_hint *hints;
+    int8_t *values;
+};
+
+static bool make_room(struct encoded *e, size_t n, struct arena *arena)
+{
+    e->codes = arena_alloc(arena, n * CODEBOOK_CODE_BYTES);
+    e->cells = arena_calloc(arena, n, sizeof *e->cells);
+    e->errors = arena_calloc(arena, n, sizeof *e->errors);
+    e->hints = arena_calloc(arena, n, sizeof *e->hints);
+    e->values = arena_alloc(arena, n * LIMIT_DIMENSION);
+    return e->codes != NULL && e->cells != NULL && e->errors != NULL && e->hints != NULL &&
+           e->values != NULL;
+}
+
+/* The int8 values of all rows, one after the other. */
+static void gather_values(const struct index *index, const uint8_t *rows, size_t n, int8_t *ret)
+{
+    size_t bytes = row_bytes(index->rows);
+
+    for (size_t i = 0; i < n; i++) {
+        int8_t scratch[LIMIT_DIMENSION];
+        memcpy(ret + i * LIMIT_DIMENSION,
+               refine_values(index->rows.format, rows + i * bytes, LIMIT_DIMENSION, scratch),
+               LIMIT_DIMENSION);
+    }
+}
+
+/* The gauge of how well what is written still fits the codebook. */
+static void note_errors(struct index *index, const struct codebook *codebook, const float *errors,
+                        size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += (double)errors[i];
+    pthread_mutex_lock(&index->lock);
+    if (index->codebook == codebook) {
+        index->recent += n;
+        index->errors += sum;
+    }
+    pthread_mutex_unlock(&index->lock);
+}
+
+static void encode_with(struct index *index, const struct codebook *codebook, const uint8_t *rows,
+                        size_t n, struct encoded *e)
+{
+    gather_values(index, rows, n, e->values);
+    codebook_encode(codebook, e->values, LIMIT_DIMENSION, n, e->codes, e->cells, e->errors);
+    note_errors(index, codebook, e->errors, n);
+    for (size_t i = 0; i < n; i++)
+        e->hints[i] = (struct index_hint){ codebook_version(codebook), e->cells[i] };
+}
+
+/* What is stored. Where rows are not kept, code and cell are all that can be known of a vector
+ * later; the cell is then that of the code, and no hint of the vector's own is given. */
+static void take_code(const struct index *index, const struct codebook *codebook,
+                      const struct encoded *e, size_t i, struct store_vector *ret)
+{
+    ret->code = e->codes + i * CODEBOOK_CODE_BYTES;
+    ret->codebook_version = codebook_info(codebook)->code_version;
+    if (index->rows.kept)
+        ret->hint = &e->hints[i];
+    else
+        ret->refinement_size = 0;
+}
+
+enum status_code index_encode(struct index *index, const uint8_t *rows, size_t n,
+                              struct arena *arena, struct store_vector *ret_vectors,
+                              struct status *st)
+{
+    size_t bytes = row_bytes(index->rows);
+    struct codebook *codebook = index_codebook(index);
+    struct encoded e = { 0 };
+
+    if (codebook != NULL && !make_room(&e, n, arena)) {
+        codebook_unref(codebook);
+        return limit_call_memory(st);
+    }
+    for (size_t i = 0; i < n; i++)
+        ret_vectors[i] =
+            (struct store_vector){ .refinement = rows + i * bytes, .refinement_size = bytes };
+    if (codebook == NULL)
+        return STATUS_OK;
+    encode_with(index, codebook, rows, n, &e);
+    for (size_t i = 0; i < n; i++)
+        take_code(index, codebook, &e, i, &ret_vectors[i]);
+    codebook_unref(codebook);
+    return STATUS_OK;
+}
+
+/* ---- Following the store ---- */
+
+/* What a vector is to a codebook: where its stored code and the writer's hint fit, they are taken.
+ */
+static const uint8_t *code_for(const struct index *index, const struct codebook *codebook,
+                               const struct store_vector *vector, uint8_t made[CODEBOOK_CODE_BYTES],
+                               uint32_t *ret_cell)
+{
+    const struct codebook_info *info = codebook_info(codebook);
+    const struct index_hint *hint = vector->hint;
+    int8_t scratch[LIMIT_DIMENSION];
+    const int8_t *values;
+
+    *ret_cell = 0;
+    if (vector->codebook_version == info->code_version && hint != NULL &&
+        hint->version == info->version) {
+        *ret_cell = hint->cell;
+        return vector->code;
+    }
+    values = refine_values(index->rows.format, vector->refinement, LIMIT_DIMENSION, scratch);
+    if (vector->codebook_version != info->code_version) {
+        codebook_encode(codebook, values, LIMIT_DIMENSION, 1, made, ret_cell, NULL);
+        return made;
+    }
+    if (info->cells > 0)
+        codebook_assign(codebook, values, LIMIT_DIMENSION, 1, ret_cell);
+    return vector->code;
+}
+
+enum status_code index_put(struct index *index, struct segment *segment,
+                           const struct concept_id *id, const struct store_vector *stored,
+                           struct status *st)
 {
     uint8_t made[CODEBOOK_CODE_BYTES];
+    uint8_t scratch[ROW_MAX_BYTES];
     struct codebook *codebook = segment_codebook(segment);
+    struct store_vector vector = *stored;
+    const uint8_t *code = NULL;
+    uint32_t cell = 0;
 
-    if (row_check(id, vector, st) != STATUS_OK)
+    if (index_complete(index, id, &vector, scratch, st) != STATUS_OK)
         return st->code;
     if (codebook == NULL)
-        return segment_put(segment, id->data, id->length, vector->refinement, NULL, st);
-    return segment_put(segment, id->data, id->length, NULL, code_for(codebook, vector, made), st);
+        return segment_put(segment, id->data, id->length, vector.refinement, NULL, 0, st);
+    code = code_for(index, codebook, &vector, made, &cell);
+    return segment_put(segment, id->data, id->length, index->rows.kept ? vector.refinement : NULL,
+                       code, cell, st);
 }
 
 /* A vector that the segment cannot take is searchable again after the next open. */
-static void follow(struct segment *segment, const struct concept_id *id,
+static void follow(struct index *index, struct segment *segment, const struct concept_id *id,
                    const struct store_vector *vector)
 {
     struct status st = { 0 };
@@ -116,50 +317,96 @@ static void follow(struct segment *segment, const struct concept_id *id,
         return;
     if (vector == NULL)
         segment_remove(segment, id->data, id->length);
-    else if (put(segment, id, vector, &st) != STATUS_OK)
+    else if (index_put(index, segment, id, vector, &st) != STATUS_OK)
         log_line(LOG_ERROR, "segment_put_failed", LOG_TEXT("message", st.message));
+    segment_unref(segment);
 }
 
 /* Re-encoding changes codes, not vectors: what is searched meanwhile has nothing to follow. */
 static bool is_reencoding(const struct index *index)
 {
-    return index->next != NULL && pthread_equal(pthread_self(), index->encoder);
+    return index->encoding && pthread_equal(pthread_self(), index->encoder);
+}
+
+static struct segment *ref_or_null(struct segment *segment)
+{
+    return segment == NULL ? NULL : segment_ref(segment);
 }
 
 void index_on_vector(void *context, const struct concept_id *id, const struct store_vector *vector)
 {
     struct index *index = context;
     struct segment *current = NULL;
-    struct segment *next = NULL;
+    struct segment *previous = NULL;
+    struct segment *next;
 
     pthread_mutex_lock(&index->lock);
-    if (index->current != NULL && !is_reencoding(index))
-        current = segment_ref(index->current);
-    if (index->next != NULL)
-        next = segment_ref(index->next);
+    if (!is_reencoding(index)) {
+        current = ref_or_null(index->current);
+        previous = ref_or_null(index->previous);
+    }
+    next = ref_or_null(index->next);
     pthread_mutex_unlock(&index->lock);
-    follow(current, id, vector);
-    follow(next, id, vector);
-    segment_unref(current);
-    segment_unref(next);
+    follow(index, current, id, vector);
+    follow(index, previous, id, vector);
+    follow(index, next, id, vector);
 }
 
 /* ---- Opening ---- */
 
-static enum status_code load_codebook(struct index *index, struct status *st)
+struct segment *index_new_segment(const struct index *index, struct codebook *codebook)
 {
-    struct arena arena;
+    const struct segment_options options = {
+        .dimension = LIMIT_DIMENSION,
+        .refine = index->rows.format,
+        .codebook = codebook,
+        .row_budget_bytes = index->row_budget_bytes,
+    };
+
+    return segment_new(&options);
+}
+
+static enum status_code load_codebook(struct index *index, struct arena *arena, struct status *st)
+{
     struct text_view bytes;
 
-    arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
-    if (store_get_codebook(index->store, &arena, &bytes, st) == STATUS_OK && bytes.length > 0 &&
+    if (store_get_blob(index->store, STORE_CODEBOOK, arena, &bytes, st) == STATUS_OK &&
+        bytes.length > 0 &&
         codebook_parse(bytes.data, bytes.length, &index->codebook, st) != STATUS_OK)
         status_wrap(st, "stored codebook");
+    return st->code;
+}
+
+/* One of another codebook is of no use, and no fault. */
+static enum status_code load_calibration(struct index *index, struct arena *arena,
+                                         struct status *st)
+{
+    struct calibration calibration;
+    struct text_view bytes;
+
+    if (store_get_blob(index->store, STORE_CALIBRATION, arena, &bytes, st) != STATUS_OK ||
+        bytes.length == 0)
+        return st->code;
+    if (calibration_parse(bytes.data, bytes.length, &calibration, st) != STATUS_OK)
+        return status_wrap(st, "stored calibration");
+    if (calibration.codebook_version == codebook_version(index->codebook))
+        index->calibration = calibration;
+    return STATUS_OK;
+}
+
+static enum status_code load_blobs(struct index *index, struct status *st)
+{
+    struct arena arena;
+
+    arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
+    if (load_codebook(index, &arena, st) == STATUS_OK)
+        load_calibration(index, &arena, st);
     arena_deinit(&arena);
     return st->code;
 }
 
 struct rebuild {
+    struct index *index;
     struct segment *segment;
     struct status st;
 };
@@ -168,12 +415,19 @@ static bool rebuild_one(void *context, const struct concept_id *id,
                         const struct store_vector *vector)
 {
     struct rebuild *rebuild = context;
-    return put(rebuild->segment, id, vector, &rebuild->st) == STATUS_OK;
+    struct codebook *codebook = segment_codebook(rebuild->segment);
+
+    if (codebook != NULL && vector->codebook_version != codebook_info(codebook)->code_version)
+        rebuild->index->stale_codes = true;
+    return index_put(rebuild->index, rebuild->segment, id, vector, &rebuild->st) == STATUS_OK;
 }
 
 static enum status_code rebuild_segment(struct index *index, struct status *st)
 {
-    struct rebuild rebuild = { .segment = segment_new(LIMIT_DIMENSION, index->codebook) };
+    struct rebuild rebuild = {
+        .index = index,
+        .segment = index_new_segment(index, index->codebook),
+    };
 
     if (rebuild.segment == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -187,16 +441,30 @@ static enum status_code rebuild_segment(struct index *index, struct status *st)
     return STATUS_OK;
 }
 
+static enum status_code map_segment(struct index *index, struct status *st)
+{
+    const struct segment_options options = {
+        .dimension = LIMIT_DIMENSION,
+        .refine = index->rows.format,
+        .codebook = index->codebook,
+        .row_budget_bytes = index->row_budget_bytes,
+    };
+
+    return segment_load(index->segment_path, &options, store_sequence(index->store),
+                        &index->current, st);
+}
+
 enum status_code index_open(struct index *index, struct store *store, struct status *st)
 {
     struct status why = { 0 };
 
     index->store = store;
-    if (load_codebook(index, st) != STATUS_OK)
+    if (load_blobs(index, st) != STATUS_OK)
         return st->code;
-    if (segment_load(index->segment_path, LIMIT_DIMENSION, index->codebook, store_sequence(store),
-                     &index->current, &why) == STATUS_OK)
+    if (map_segment(index, &why) == STATUS_OK) {
+        index->rows_missing = index->codebook != NULL;
         return STATUS_OK;
+    }
     if (why.code != STATUS_NOT_FOUND)
         log_line(LOG_INFO, "segment_rebuilt", LOG_TEXT("because", why.message));
     return rebuild_segment(index, st);
@@ -207,179 +475,34 @@ enum status_code index_save(struct index *index, struct status *st)
     return segment_save(index->current, index->segment_path, store_sequence(index->store), st);
 }
 
-/* ---- Installing a codebook ---- */
+/* ---- Asking ---- */
 
-/* Vectors on their way from the store through the new codebook back into the store. */
-struct reencode {
-    struct index *index;
-    struct codebook *codebook;
-    struct arena arena; /* of one batch */
-    struct store_code items[ENCODE_BATCH];
-    float rows[ENCODE_BATCH][LIMIT_DIMENSION];
-    uint8_t codes[ENCODE_BATCH][CODEBOOK_CODE_BYTES];
-    size_t count;
-    bool (*cancelled)(void *context);
-    void *context;
-    struct status st;
-};
-
-static bool gives_up(const struct reencode *r)
+static float drift_of(const struct index *index)
 {
-    return __atomic_load_n(&r->index->stopping, __ATOMIC_RELAXED) ||
-           (r->cancelled != NULL && r->cancelled(r->context));
-}
+    float trained =
+        index->codebook == NULL ? 0 : codebook_info(index->codebook)->mean_squared_error;
 
-static enum status_code flush(struct reencode *r)
-{
-    bool applied[ENCODE_BATCH];
-
-    if (gives_up(r))
-        return status_set(&r->st, STATUS_CANCELLED, "re-encoding was cancelled");
-    codebook_encode(r->codebook, &r->rows[0][0], r->count, &r->codes[0][0]);
-    for (size_t i = 0; i < r->count; i++)
-        r->items[i].code = r->codes[i];
-    store_set_codes(r->index->store, r->items, r->count, version_of(r->codebook), applied, &r->st);
-    r->count = 0;
-    arena_reset(&r->arena);
-    return r->st.code;
-}
-
-static bool reencode_one(void *context, const struct concept_id *id,
-                         const struct store_vector *vector)
-{
-    struct reencode *r = context;
-    struct store_code *item = &r->items[r->count];
-    const char *id_copy = arena_copy(&r->arena, id->data, id->length);
-    const void *row_copy = arena_copy(&r->arena, vector->refinement, vector->refinement_size);
-
-    if (row_check(id, vector, &r->st) != STATUS_OK)
-        return false;
-    if (id_copy == NULL || row_copy == NULL)
-        return status_set(&r->st, STATUS_RESOURCE_EXHAUSTED, "out of memory") == STATUS_OK;
-    item->id = *id;
-    item->id.data = id_copy;
-    item->refinement = row_copy;
-    item->refinement_size = vector->refinement_size;
-    row_decode(row_copy, r->rows[r->count++]);
-    return r->count < ENCODE_BATCH || flush(r) == STATUS_OK;
-}
-
-static enum status_code reencode_all(struct index *index, struct codebook *codebook,
-                                     bool (*cancelled)(void *context), void *context,
-                                     struct status *st)
-{
-    struct reencode *r = calloc(1, sizeof *r);
-
-    if (r == NULL)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    r->index = index;
-    r->codebook = codebook;
-    r->cancelled = cancelled;
-    r->context = context;
-    arena_init(&r->arena, LIMIT_CALL_ARENA_BYTES);
-    if (store_scan_vectors(index->store, reencode_one, r, st) == STATUS_OK &&
-        r->st.code == STATUS_OK)
-        flush(r);
-    if (st->code == STATUS_OK)
-        *st = r->st;
-    arena_deinit(&r->arena);
-    free(r);
-    return st->code;
-}
-
-/* From now on writes are encoded with @codebook and reach a second segment. Takes both on success.
- */
-static void begin_switch(struct index *index, struct codebook *codebook, struct segment *next)
-{
-    pthread_mutex_lock(&index->lock);
-    codebook_unref(index->codebook);
-    index->codebook = codebook;
-    index->next = next;
-    index->encoder = pthread_self();
-    pthread_mutex_unlock(&index->lock);
-}
-
-/* The second segment becomes the one that is searched; or is given up, and the next open makes it
- * anew. */
-static void end_switch(struct index *index, bool complete)
-{
-    struct segment *old;
-
-    pthread_mutex_lock(&index->lock);
-    old = complete ? index->current : index->next;
-    if (complete)
-        index->current = index->next;
-    index->next = NULL;
-    pthread_mutex_unlock(&index->lock);
-    segment_unref(old);
-}
-
-static enum status_code switch_to(struct index *index, struct codebook *codebook,
-                                  const struct index_install *install, struct status *st)
-{
-    struct segment *next = segment_new(LIMIT_DIMENSION, codebook);
-
-    if (next == NULL)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (store_put_codebook(index->store, install->bytes, install->size, true, st) != STATUS_OK) {
-        segment_unref(next);
-        return st->code;
-    }
-    begin_switch(index, codebook_ref(codebook), next);
-    reencode_all(index, codebook, install->cancelled, install->context, st);
-    end_switch(index, st->code == STATUS_OK);
-    return st->code;
-}
-
-static enum status_code install_locked(struct index *index, struct codebook *codebook,
-                                       const struct index_install *install, struct status *st)
-{
-    uint64_t version = version_of(index->codebook);
-
-    if (codebook_info(codebook)->dimension != LIMIT_DIMENSION)
-        return status_set(st, STATUS_INVALID_ARGUMENT, "the codebook has %zu dimensions, not %d",
-                          codebook_info(codebook)->dimension, LIMIT_DIMENSION);
-    if (version == version_of(codebook) && version_of(segment_codebook(index->current)) == version)
-        return STATUS_OK;
-    if (version != install->expected_version && version != version_of(codebook))
-        return status_set(st, STATUS_ABORTED,
-                          "codebook version %" PRIu64 " is in force, not %" PRIu64, version,
-                          install->expected_version);
-    return switch_to(index, codebook, install, st);
-}
-
-enum status_code index_install(struct index *index, const struct index_install *install,
-                               struct status *st)
-{
-    struct codebook *codebook;
-
-    if (codebook_parse(install->bytes, install->size, &codebook, st) != STATUS_OK)
-        return status_wrap(st, "install codebook");
-    if (pthread_mutex_trylock(&index->installing) == 0) {
-        install_locked(index, codebook, install, st);
-        pthread_mutex_unlock(&index->installing);
-    } else {
-        status_set(st, STATUS_ABORTED, "another codebook is being installed");
-    }
-    codebook_unref(codebook);
-    return st->code;
-}
-
-void index_stop(struct index *index)
-{
-    __atomic_store_n(&index->stopping, true, __ATOMIC_RELAXED);
+    if (index->recent == 0 || !(trained > 0))
+        return 0;
+    return (float)(index->errors / (double)index->recent) / trained;
 }
 
 struct index_stats index_stats(struct index *index)
 {
-    struct segment *segment = index_segment(index);
+    struct segment *segment = index_segment(index, 0);
     struct codebook *codebook = segment_codebook(segment);
-    struct index_stats stats = { .memory_bytes = segment_memory_bytes(segment) };
+    struct index_stats stats = {
+        .segment = segment_stats(segment),
+        .reencoded = __atomic_load_n(&index->reencoded, __ATOMIC_RELAXED),
+        .reencode_total = __atomic_load_n(&index->reencode_total, __ATOMIC_RELAXED),
+    };
 
-    if (codebook != NULL) {
+    if (codebook != NULL)
         stats.codebook = *codebook_info(codebook);
-        stats.vectors_encoded = segment_count(segment);
-    }
+    pthread_mutex_lock(&index->lock);
+    stats.recent = index->recent;
+    stats.drift = drift_of(index);
+    pthread_mutex_unlock(&index->lock);
     segment_unref(segment);
     return stats;
 }

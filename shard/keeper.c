@@ -1,5 +1,6 @@
 #include "shard/keeper.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "src/base/ticker.h"
@@ -9,6 +10,7 @@ enum { LOOK_EVERY_MS = 1000 };
 
 struct keeper {
     struct store *store;
+    struct index *index;
     struct ticker *ticker;
     uint64_t seen;    /* sequence of the store at the last look */
     uint64_t flushed; /* … at the last flush */
@@ -24,17 +26,21 @@ static void look(void *ctx)
         keeper->flushed = now;
         if (store_flush(keeper->store, &st) != STATUS_OK)
             log_line(LOG_WARN, "flush_failed", LOG_TEXT("message", st.message));
+        malloc_trim(0); /* what a big import, a training or a calibration has left behind */
     }
     keeper->seen = now;
+    index_maintain(keeper->index);
 }
 
-enum status_code keeper_start(struct store *store, struct keeper **ret, struct status *st)
+enum status_code keeper_start(struct store *store, struct index *index, struct keeper **ret,
+                              struct status *st)
 {
     struct keeper *keeper = calloc(1, sizeof *keeper);
 
     if (keeper == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     keeper->store = store;
+    keeper->index = index;
     if (ticker_start(LOOK_EVERY_MS, look, keeper, &keeper->ticker, st) != STATUS_OK) {
         free(keeper);
         return st->code;

@@ -2,17 +2,22 @@
 #define SUTRA_SHARD_KEEPER_H
 
 /**
- * Keeps a store small: flushes it when it has come to rest after writes, so that the log, which
- * holds every record uncompressed, does not stay beside the data for as long as nobody writes.
+ * Keeps store and index in shape: flushes a store that has come to rest, so that it takes little
+ * disk and opens quickly, returns freed memory to the system then, and gives the index time for
+ * what can wait (index_maintain()).
  */
 
+#include "shard/index.h"
+#include "src/base/status.h"
 #include "src/store/store.h"
 
 struct keeper;
 
-/** Borrows @store. */
-enum status_code keeper_start(struct store *store, struct keeper **ret, struct status *st);
+/** Borrows both. Starts a thread. */
+enum status_code keeper_start(struct store *store, struct index *index, struct keeper **ret,
+                              struct status *st);
 
-void keeper_stop(struct keeper *keeper); /* NULL is fine */
+/** After index_stop(). Accepts NULL. */
+void keeper_stop(struct keeper *keeper);
 
 #endif

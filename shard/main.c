@@ -7,7 +7,7 @@
  *   pool [threads]        shard_open            verbs that may block on the disk
  *   embedder              embedder_open         texts, and the verbs that wait for vectors
  *   courier               shard_start           the outbox
- *   keeper                shard_start           flushes of a store that has come to rest
+ *   keeper                shard_start           flushes and the index's maintenance
  *   trainer               shard_start           the codebook, at the owner of slot 0
  *   topology watch        main                  the topology file
  *   RocksDB's own         store_open            flushes and compactions
@@ -30,7 +30,10 @@ struct shard_config {
     const char *model;
     const char *embedder;
     uint64_t embed_threads;
+    const char *embed_precision;
     uint64_t train_threshold;
+    const char *refinement;
+    uint64_t row_memory_mb;
     uint64_t threads;
     uint64_t grace_ms;
 };
@@ -55,8 +58,15 @@ static const struct config_option options[] = {
            "address of a sutra-embed to use instead of a model in this process"),
     OPTION(embed_threads, "embed-threads", CONFIG_UINT, "2", 1, 256,
            "threads of a model in this process"),
+    OPTION(embed_precision, "embed-precision", CONFIG_STRING, "float32", 0, 0,
+           "of a model in this process: float32 or, where the processor has AMX, bfloat16"),
     OPTION(train_threshold, "train-threshold", CONFIG_UINT, "10000", 0, UINT64_MAX,
            "vectors in the cluster that start the first codebook training; 0: never"),
+    OPTION(refinement, "refinement", CONFIG_STRING, "int8", 0, 0,
+           "what is kept of a vector beside its code: int8, float16, float32 or none; the same for "
+           "all shards, and for good"),
+    OPTION(row_memory_mb, "row-memory-mb", CONFIG_UINT, "1024", 0, 1 << 20,
+           "MiB of refinement vectors kept in memory; those beyond are read from the disk"),
     OPTION(threads, "threads", CONFIG_UINT, "8", 1, 256, "threads for verbs that may block"),
     OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
            "how long running calls may go on after SIGTERM"),
@@ -76,16 +86,21 @@ struct process {
 static enum status_code open_shard(struct process *p, struct status *st)
 {
     const struct shard_config *config = &p->config;
-    const struct shard_options shard_options = {
+    struct shard_options shard_options = {
         .data = config->data,
         .index = (uint32_t)config->shard,
         .topology = p->topology,
         .threads = (unsigned)config->threads,
         .train_threshold = config->train_threshold,
+        .row_budget_bytes = (size_t)config->row_memory_mb << 20,
     };
 
     if (config->data[0] == '\0')
         return status_set(st, STATUS_INVALID_ARGUMENT, "--data is missing");
+    if (!row_policy_parse(config->refinement, &shard_options.rows))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "--refinement is '%s'; int8, float16, float32 and none are known",
+                          config->refinement);
     if (config->shard >= p->topology->shard_count)
         return status_set(st, STATUS_INVALID_ARGUMENT,
                           "--shard is %llu, the topology has %u shards",
@@ -117,6 +132,7 @@ static enum status_code run(void *process, struct status *st)
         .address = p->config.embedder,
         .model_dir = p->config.model,
         .threads = p->config.embed_threads,
+        .precision = p->config.embed_precision,
     };
 
     if (serve_open(&p->serve, st) != STATUS_OK ||

@@ -28,6 +28,9 @@ static const struct op_method op_methods[] = {
     { "ApplyEdges", op_apply_edges, false },
     { "Sample", op_sample, false },
     { "InstallCodebook", op_install_codebook, false },
+    { "SwitchCodebook", op_switch_codebook, false },
+    { "Calibrate", op_calibrate, false },
+    { "CellSizes", op_cell_sizes, false },
 };
 
 enum { OP_METHODS = sizeof op_methods / sizeof op_methods[0] };

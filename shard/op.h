@@ -61,6 +61,6 @@ op_fn op_get, op_batch_get, op_list_page, op_stats;
 op_fn op_write, op_delete, op_reinforce;
 op_fn op_associate, op_dissociate, op_neighbors, op_apply_edges;
 op_fn op_candidates, op_vectors;
-op_fn op_train, op_sample, op_install_codebook;
+op_fn op_train, op_sample, op_install_codebook, op_switch_codebook, op_calibrate, op_cell_sizes;
 
 #endif

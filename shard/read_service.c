@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "shard/op.h"
-#include "shard/row.h"
 #include "src/serve/wire.h"
 
 /* Concept.embedding, Embedding.f32le */
@@ -20,14 +19,14 @@ enum { FIELD_MISSING = 2, FIELD_DONE = 2 };
 enum { GET_WINDOW = 64, PAGE_BYTES = 16 << 20 };
 
 /* Concept.embedding of a stored vector; nothing where there is none. */
-static void encode_embedding(const struct store_vector *vector, struct buf *to)
+static void encode_embedding(const struct op *op, const struct store_vector *vector, struct buf *to)
 {
     float row[LIMIT_DIMENSION];
     struct buf embedding = { 0 };
 
     if (vector->refinement == NULL)
         return;
-    row_decode(vector->refinement, row);
+    row_decode(index_rows(op->shard->index), vector->refinement, row);
     wire_put_bytes(&embedding, FIELD_F32LE, row, sizeof row);
     wire_put_bytes(to, FIELD_EMBEDDING, embedding.data, embedding.size);
     to->failed |= embedding.failed;
@@ -35,13 +34,13 @@ static void encode_embedding(const struct store_vector *vector, struct buf *to)
 }
 
 /* @vector NULL: without embedding. */
-static void put_concept(struct buf *to, const void *value, size_t size,
+static void put_concept(const struct op *op, struct buf *to, const void *value, size_t size,
                         const struct store_vector *vector)
 {
     struct buf embedding = { 0 };
 
     if (vector != NULL)
-        encode_embedding(vector, &embedding);
+        encode_embedding(op, vector, &embedding);
     wire_put_header(to, FIELD_CONCEPT, size + embedding.size);
     buf_append(to, value, size);
     buf_append(to, embedding.data, embedding.size);
@@ -67,7 +66,7 @@ static enum status_code get_vectors(struct op *op, const struct concept_id *ids,
     *ret = arena_calloc(&op->arena, n, sizeof **ret);
     if (*ret == NULL)
         return limit_call_memory(st);
-    return row_get_vectors(op->shard->store, ids, n, &op->arena, *ret, st);
+    return index_get_vectors(op->shard->index, ids, n, &op->arena, *ret, st);
 }
 
 enum status_code op_get(struct op *op, struct status *st)
@@ -82,7 +81,7 @@ enum status_code op_get(struct op *op, struct status *st)
         store_get(op->shard->store, &id, &value, st) != STATUS_OK)
         return st->code;
     if (get_vectors(op, &id, 1, request->include_embedding, &vector, st) == STATUS_OK)
-        put_concept(&reply, value.data, value.size, vector);
+        put_concept(op, &reply, value.data, value.size, vector);
     store_value_release(&value);
     return reply_with(op, &reply, st);
 }
@@ -106,7 +105,7 @@ static enum status_code put_window(struct batch *batch, size_t first, size_t n, 
         if (values[i].data == NULL)
             wire_append_varint(&batch->missing, first + i);
         else
-            put_concept(&batch->reply, values[i].data, values[i].size,
+            put_concept(batch->op, &batch->reply, values[i].data, values[i].size,
                         batch->vectors == NULL ? NULL : &batch->vectors[first + i]);
         store_value_release(&values[i]);
     }
@@ -180,7 +179,8 @@ static enum status_code list_page(struct op *op,
         get_vectors(op, ids, n, request->include_embedding, &vectors, st) != STATUS_OK)
         return st->code;
     for (size_t i = 0; i < n; i++)
-        put_concept(&reply, values[i].data, values[i].length, vectors == NULL ? NULL : &vectors[i]);
+        put_concept(op, &reply, values[i].data, values[i].length,
+                    vectors == NULL ? NULL : &vectors[i]);
     wire_put_varint(&reply, FIELD_DONE, done);
     return reply_with(op, &reply, st);
 }

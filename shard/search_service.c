@@ -2,11 +2,11 @@
  * Candidates, this shard's part of a search, and Vectors.
  */
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shard/op.h"
-#include "shard/row.h"
 #include "src/vector/refine.h"
 #include "src/vector/topk.h"
 
@@ -59,66 +59,128 @@ static enum status_code add_candidate(struct op *op, struct columns *c, const vo
     return STATUS_OK;
 }
 
+/* ---- Settings ---- */
+
+/* For more results than the calibration looked at, as many times more candidates. */
+static uint32_t scale_rerank(uint32_t rerank, uint32_t k)
+{
+    uint64_t scaled = (uint64_t)rerank * (k > CALIBRATION_K ? k : CALIBRATION_K) / CALIBRATION_K;
+
+    return scaled < LIMIT_RERANK ? (uint32_t)scaled : LIMIT_RERANK;
+}
+
+static void choose_settings(const Sutra__Internal__V1__CandidatesRequest *request,
+                            const struct calibration *calibration,
+                            Sutra__V1__SearchSettings *settings)
+{
+    float target = request->recall_target > 0 ? request->recall_target : DEFAULT_RECALL_TARGET;
+    const struct calibration_setting *chosen = calibration_choose(calibration, target);
+
+    settings->rerank = scale_rerank(chosen == NULL ? DEFAULT_RERANK : chosen->rerank, request->k);
+    settings->nprobe = chosen == NULL ? 0 : chosen->nprobe;
+    settings->expected_recall = chosen == NULL ? 0 : chosen->recall;
+}
+
+/* What @request comes to with the codebook of @segment. */
+static void settle(struct op *op, const Sutra__Internal__V1__CandidatesRequest *request,
+                   struct segment *segment, Sutra__V1__SearchSettings *settings)
+{
+    struct codebook *codebook = segment_codebook(segment);
+    struct calibration calibration;
+
+    if (codebook == NULL) {
+        settings->rerank = request->rerank > 0 ? request->rerank : request->k;
+        settings->expected_recall = 1;
+        return;
+    }
+    settings->codebook_version = codebook_info(codebook)->version;
+    settings->cells = codebook_info(codebook)->cells;
+    calibration = index_calibration(op->shard->index, settings->codebook_version);
+    if (request->rerank == 0 && request->nprobe == 0) {
+        choose_settings(request, &calibration, settings);
+    } else {
+        settings->rerank =
+            request->rerank > 0 ? request->rerank : scale_rerank(DEFAULT_RERANK, request->k);
+        settings->nprobe = request->nprobe;
+        settings->expected_recall =
+            calibration_expect(&calibration, request->nprobe, settings->rerank);
+    }
+    if (settings->nprobe == 0 || settings->nprobe > settings->cells)
+        settings->nprobe = settings->cells;
+}
+
 /* ---- By codes, then by refinement vectors ---- */
 
-static enum status_code read_vectors(struct op *op, const struct segment_hits *hits,
-                                     struct store_vector **ret, struct status *st)
-{
-    struct concept_id *ids = arena_calloc(&op->arena, hits->count, sizeof *ids);
-    struct store_vector *vectors = arena_calloc(&op->arena, hits->count, sizeof *vectors);
+/* Hits whose row is not in memory, and where their scores go. */
+struct unread {
+    struct concept_id *ids;
+    struct segment_hit **hits;
+    size_t count;
+};
 
-    if (ids == NULL || vectors == NULL)
-        return limit_call_memory(st);
+static enum status_code find_unread(struct op *op, const struct segment_hits *hits,
+                                    struct unread *ret, struct status *st)
+{
+    size_t total = 0;
+
     for (size_t i = 0; i < hits->count; i++)
-        ids[i] = concept_id_trusted((const char *)hits->hits[i].id, hits->hits[i].id_length);
-    *ret = vectors;
-    return row_get_vectors(op->shard->store, ids, hits->count, &op->arena, vectors, st);
+        total += isnan(hits->hits[i].refined) != 0;
+    ret->ids = arena_calloc(&op->arena, total, sizeof *ret->ids);
+    ret->hits = arena_calloc(&op->arena, total, sizeof(struct segment_hit *));
+    if (ret->ids == NULL || ret->hits == NULL)
+        return limit_call_memory(st);
+    for (size_t i = 0; i < hits->count; i++) {
+        struct segment_hit *hit = &hits->hits[i];
+        if (!isnan(hit->refined))
+            continue;
+        ret->ids[ret->count] = concept_id_trusted((const char *)hit->id, hit->id_length);
+        ret->hits[ret->count++] = hit;
+    }
+    return STATUS_OK;
+}
+
+/* Scores the hits of one query from the disk; by codes alone where there is nothing finer. */
+static enum status_code refine_unread(struct op *op, struct segment_hits *hits, const float *query,
+                                      struct status *st)
+{
+    struct refine_query *prepared;
+    struct store_vector *vectors;
+    struct unread unread = { 0 };
+
+    if (!index_rows(op->shard->index).kept) {
+        for (size_t i = 0; i < hits->count; i++)
+            hits->hits[i].refined = hits->hits[i].approximate;
+        return STATUS_OK;
+    }
+    if (find_unread(op, hits, &unread, st) != STATUS_OK || unread.count == 0)
+        return st->code;
+    prepared = arena_alloc(&op->arena, sizeof *prepared);
+    vectors = arena_calloc(&op->arena, unread.count, sizeof *vectors);
+    if (prepared == NULL || vectors == NULL)
+        return limit_call_memory(st);
+    if (index_get_vectors(op->shard->index, unread.ids, unread.count, &op->arena, vectors, st) !=
+        STATUS_OK)
+        return st->code;
+    refine_query_init(prepared, index_rows(op->shard->index).format, query, LIMIT_DIMENSION);
+    for (size_t i = 0; i < unread.count; i++)
+        if (vectors[i].refinement != NULL)
+            unread.hits[i]->refined = refine_score(prepared, vectors[i].refinement);
+    return STATUS_OK;
 }
 
 /* A concept that was deleted since the scan has no vector any more and is no candidate. */
-static enum status_code refine_hits(struct op *op, const struct segment_hits *hits,
-                                    const float *query, struct columns *c, struct status *st)
-{
-    struct refine_query *prepared = arena_alloc(&op->arena, sizeof *prepared);
-    struct store_vector *vectors = NULL;
-
-    if (prepared == NULL)
-        return limit_call_memory(st);
-    if (read_vectors(op, hits, &vectors, st) != STATUS_OK)
-        return st->code;
-    refine_query_init(prepared, query, LIMIT_DIMENSION);
-    for (size_t i = 0; i < hits->count && st->code == STATUS_OK; i++) {
-        const struct segment_hit *hit = &hits->hits[i];
-        if (vectors[i].refinement == NULL)
-            continue;
-        add_candidate(op, c, hit->id, hit->id_length, hit->approximate,
-                      refine_score(prepared, vectors[i].refinement), st);
-    }
-    return st->code;
-}
-
-/* Scores of rows are refined already. */
-static enum status_code take_hits(struct op *op, const struct segment_hits *hits, struct columns *c,
-                                  struct status *st)
-{
-    for (size_t i = 0; i < hits->count && st->code == STATUS_OK; i++) {
-        const struct segment_hit *hit = &hits->hits[i];
-        add_candidate(op, c, hit->id, hit->id_length, hit->approximate, hit->approximate, st);
-    }
-    return st->code;
-}
-
-static enum status_code add_hits(struct op *op, const struct segment_hits *hits, const float *query,
-                                 bool coded, struct columns *c, struct status *st)
+static enum status_code add_hits(struct op *op, const struct segment_hits *hits, struct columns *c,
+                                 struct status *st)
 {
     size_t before = c->reply->n_ids;
 
     if (reserve(op, c, hits->count, st) != STATUS_OK)
         return st->code;
-    if (coded)
-        refine_hits(op, hits, query, c, st);
-    else
-        take_hits(op, hits, c, st);
+    for (size_t i = 0; i < hits->count && st->code == STATUS_OK; i++) {
+        const struct segment_hit *hit = &hits->hits[i];
+        if (!isnan(hit->refined))
+            add_candidate(op, c, hit->id, hit->id_length, hit->approximate, hit->refined, st);
+    }
     c->reply->counts[c->reply->n_counts++] = (uint32_t)(c->reply->n_ids - before);
     return st->code;
 }
@@ -126,17 +188,21 @@ static enum status_code add_hits(struct op *op, const struct segment_hits *hits,
 static enum status_code search_segment(struct op *op, struct segment *segment, const float *queries,
                                        size_t n, size_t r, struct columns *c, struct status *st)
 {
-    struct codebook *codebook = segment_codebook(segment);
+    const struct segment_search search = {
+        .r = r,
+        .nprobe = c->reply->settings->nprobe,
+        .cancelled = op_cancelled,
+        .context = op,
+    };
     struct segment_hits *hits = arena_calloc(&op->arena, n, sizeof *hits);
 
     if (hits == NULL)
         return limit_call_memory(st);
-    if (codebook != NULL)
-        c->reply->codebook_version = codebook_info(codebook)->version;
-    if (segment_search(segment, queries, n, r, op_cancelled, op, &op->arena, hits, st) != STATUS_OK)
+    if (segment_search(segment, queries, n, &search, &op->arena, hits, st) != STATUS_OK)
         return st->code;
     for (size_t q = 0; q < n && st->code == STATUS_OK; q++)
-        add_hits(op, &hits[q], queries + q * LIMIT_DIMENSION, codebook != NULL, c, st);
+        if (refine_unread(op, &hits[q], queries + q * LIMIT_DIMENSION, st) == STATUS_OK)
+            add_hits(op, &hits[q], c, st);
     return st->code;
 }
 
@@ -170,13 +236,15 @@ static bool offer(struct exact_scan *scan, size_t q, const struct concept_id *id
 static bool scan_one(void *context, const struct concept_id *id, const struct store_vector *vector)
 {
     struct exact_scan *scan = context;
+    struct store_vector complete = *vector;
+    uint8_t scratch[ROW_MAX_BYTES];
 
     if (++scan->seen % POLL_EVERY == 0 && op_cancelled(scan->op))
         return status_set(&scan->st, STATUS_CANCELLED, "cancelled") == STATUS_OK;
-    if (row_check(id, vector, &scan->st) != STATUS_OK)
+    if (index_complete(scan->op->shard->index, id, &complete, scratch, &scan->st) != STATUS_OK)
         return false;
     for (size_t q = 0; q < scan->n; q++)
-        if (!offer(scan, q, id, refine_score(&scan->queries[q], vector->refinement)))
+        if (!offer(scan, q, id, refine_score(&scan->queries[q], complete.refinement)))
             return false;
     return true;
 }
@@ -194,7 +262,8 @@ static bool prepare_scan(struct exact_scan *scan, const float *queries, size_t r
         if (storage == NULL)
             return false;
         topk_init(&scan->best[q], storage, r);
-        refine_query_init(&scan->queries[q], queries + q * LIMIT_DIMENSION, LIMIT_DIMENSION);
+        refine_query_init(&scan->queries[q], index_rows(scan->op->shard->index).format,
+                          queries + q * LIMIT_DIMENSION, LIMIT_DIMENSION);
     }
     return true;
 }
@@ -234,9 +303,11 @@ static enum status_code make_columns(struct op *op, size_t n, struct columns *re
     if (ret->reply == NULL)
         return st->code;
     sutra__internal__v1__candidates_response__init(ret->reply);
+    ret->reply->settings = op_new(op, sizeof *ret->reply->settings, st);
     ret->reply->counts = arena_calloc(&op->arena, n, sizeof *ret->reply->counts);
-    if (ret->reply->counts == NULL)
+    if (ret->reply->settings == NULL || ret->reply->counts == NULL)
         return limit_call_memory(st);
+    sutra__v1__search_settings__init(ret->reply->settings);
     op->message = &ret->reply->base;
     return STATUS_OK;
 }
@@ -251,35 +322,50 @@ enum status_code op_candidates(struct op *op, struct status *st)
     struct columns c = { 0 };
 
     if (n > LIMIT_BATCH_QUERIES || request->queries.len != n * LIMIT_DIMENSION * sizeof *queries ||
-        request->rerank < 1 || request->rerank > LIMIT_RERANK + 1)
-        return status_set(st, STATUS_INVALID_ARGUMENT, "%zu bytes for %zu queries, rerank %u",
-                          request->queries.len, n, request->rerank);
+        request->k < 1 || request->k > LIMIT_K || request->rerank > LIMIT_RERANK ||
+        request->extra > 1)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "%zu bytes for %zu queries, k %u, rerank %u",
+                          request->queries.len, n, request->k, request->rerank);
     if (make_columns(op, n, &c, st) != STATUS_OK || n == 0)
         return st->code;
-    if (request->exact)
-        return search_exact(op, queries, n, request->rerank, &c, st);
-    segment = index_segment(op->shard->index);
-    search_segment(op, segment, queries, n, request->rerank, &c, st);
+    if (request->exact) {
+        c.reply->settings->rerank = request->k;
+        c.reply->settings->expected_recall = 1;
+        return search_exact(op, queries, n, request->k + request->extra, &c, st);
+    }
+    segment = index_segment(op->shard->index, request->codebook_version);
+    settle(op, request, segment, c.reply->settings);
+    search_segment(op, segment, queries, n, c.reply->settings->rerank + request->extra, &c, st);
     segment_unref(segment);
     return st->code;
 }
 
 /* ---- Vectors ---- */
 
-/* @codebook NULL: the refinement vector, else what the code stands for. */
-static void decode_row(const struct codebook *codebook, const struct store_vector *vector,
-                       float *ret_row)
+/* What the code stands for; where the stored one is another codebook's, that of the row. */
+static void decode_code(struct row_policy policy, const struct codebook *codebook,
+                        const struct store_vector *vector, float *ret_row)
 {
     uint8_t code[CODEBOOK_CODE_BYTES];
+    int8_t scratch[LIMIT_DIMENSION];
 
-    row_decode(vector->refinement, ret_row);
-    if (codebook == NULL)
-        return;
-    if (vector->codebook_version == codebook_info(codebook)->version)
+    if (vector->codebook_version == codebook_info(codebook)->code_version)
         memcpy(code, vector->code, sizeof code);
     else
-        codebook_encode(codebook, ret_row, 1, code);
+        codebook_encode(codebook,
+                        refine_values(policy.format, vector->refinement, LIMIT_DIMENSION, scratch),
+                        LIMIT_DIMENSION, 1, code, NULL, NULL);
     codebook_decode(codebook, code, ret_row);
+}
+
+/* @codebook NULL: the refinement vector. */
+static void decode(struct row_policy policy, const struct codebook *codebook,
+                   const struct store_vector *vector, float *ret_row)
+{
+    if (codebook == NULL)
+        row_decode(policy, vector->refinement, ret_row);
+    else
+        decode_code(policy, codebook, vector, ret_row);
 }
 
 static enum status_code fill_rows(struct op *op, struct codebook *codebook,
@@ -288,18 +374,19 @@ static enum status_code fill_rows(struct op *op, struct codebook *codebook,
 {
     struct store_vector *vectors = arena_calloc(&op->arena, n, sizeof *vectors);
     float *rows = arena_alloc(&op->arena, n * LIMIT_DIMENSION * sizeof *rows);
+    struct row_policy policy = index_rows(op->shard->index);
     size_t found = 0;
 
     reply->missing = arena_calloc(&op->arena, n, sizeof *reply->missing);
     if (vectors == NULL || rows == NULL || reply->missing == NULL)
         return limit_call_memory(st);
-    if (row_get_vectors(op->shard->store, ids, n, &op->arena, vectors, st) != STATUS_OK)
+    if (index_get_vectors(op->shard->index, ids, n, &op->arena, vectors, st) != STATUS_OK)
         return st->code;
     for (size_t i = 0; i < n; i++) {
         if (vectors[i].refinement == NULL)
             reply->missing[reply->n_missing++] = (uint32_t)i;
         else
-            decode_row(codebook, &vectors[i], rows + LIMIT_DIMENSION * found++);
+            decode(policy, codebook, &vectors[i], rows + LIMIT_DIMENSION * found++);
     }
     reply->rows.data = (uint8_t *)rows;
     reply->rows.len = found * LIMIT_DIMENSION * sizeof *rows;

@@ -81,9 +81,16 @@ static enum status_code open_data(struct shard *shard, struct status *st)
         .path = store_path,
         .has_shard = true,
         .shard = shard->options.index,
+        .vector_format = row_policy_number(shard->options.rows),
         .owns = store_owns,
         .on_vector = store_on_vector,
         .context = shard,
+    };
+
+    const struct index_options index_options = {
+        .segment_path = segment_path,
+        .rows = shard->options.rows,
+        .row_budget_bytes = shard->options.row_budget_bytes,
     };
 
     if (strlen(shard->options.data) > PATH_BYTES - 16)
@@ -91,7 +98,7 @@ static enum status_code open_data(struct shard *shard, struct status *st)
     snprintf(store_path, sizeof store_path, "%s/store", shard->options.data);
     snprintf(segment_path, sizeof segment_path, "%s/segment", shard->options.data);
     if (make_folder(shard->options.data, st) != STATUS_OK ||
-        index_new(segment_path, &shard->index, st) != STATUS_OK ||
+        index_new(&index_options, &shard->index, st) != STATUS_OK ||
         store_open(&options, &shard->store, st) != STATUS_OK)
         return st->code;
     if (check_slots(shard, st) != STATUS_OK)
@@ -126,7 +133,7 @@ enum status_code shard_start(struct shard *shard, struct cluster *cluster, struc
 {
     shard->cluster = cluster;
     if (courier_start(shard, &shard->courier, st) != STATUS_OK ||
-        keeper_start(shard->store, &shard->keeper, st) != STATUS_OK)
+        keeper_start(shard->store, shard->index, &shard->keeper, st) != STATUS_OK)
         return st->code;
     return trainer_start(shard, &shard->trainer, st);
 }
@@ -198,34 +205,67 @@ static uint64_t file_bytes(const char *folder, const char *name)
     return stat(path, &info) == 0 ? (uint64_t)info.st_blocks * 512 : 0;
 }
 
+static void fill_codebook(struct shard *shard, const struct index_stats *index,
+                          Sutra__V1__CodebookStats *ret)
+{
+    struct calibration calibration = index_calibration(shard->index, index->codebook.version);
+    const struct calibration_setting *standard =
+        calibration_choose(&calibration, DEFAULT_RECALL_TARGET);
+
+    sutra__v1__codebook_stats__init(ret);
+    ret->version = index->codebook.version;
+    ret->trained_on = index->codebook.trained_on;
+    ret->mean_squared_error = index->codebook.mean_squared_error;
+    ret->cells = index->codebook.cells;
+    ret->drift = index->drift;
+    ret->expected_recall = standard == NULL ? 0 : standard->recall;
+}
+
+static void fill_index(const struct index_stats *index, Sutra__V1__ShardStats *ret)
+{
+    ret->vectors_encoded = index->codebook.version == 0 ? 0 : index->segment.count;
+    ret->reencoded = index->reencoded;
+    ret->reencode_total = index->reencode_total;
+    ret->rows_in_memory = index->segment.rows;
+    ret->row_bytes = index->segment.row_bytes;
+}
+
+static void fill_store(const struct shard *shard, const struct store_stats *store,
+                       Sutra__V1__ShardStats *ret)
+{
+    ret->concepts = store->concepts;
+    ret->vectors = store->vectors;
+    ret->associations_out = store->associations_out;
+    ret->associations_in = store->associations_in;
+    ret->outbox_pending = store->outbox_pending;
+    ret->content_bytes = store->content_bytes;
+    ret->disk_bytes = store->disk_bytes + file_bytes(shard->options.data, "segment");
+}
+
 enum status_code op_stats(struct op *op, struct status *st)
 {
-    const struct shard *shard = op->shard;
+    struct shard *shard = op->shard;
     Sutra__V1__ShardStats *reply = op_new(op, sizeof *reply, st);
     Sutra__V1__CodebookStats *codebook = op_new(op, sizeof *codebook, st);
+    Sutra__V1__TrainingStats *training = op_new(op, sizeof *training, st);
     struct index_stats index = index_stats(shard->index);
     struct store_stats store;
 
-    if (reply == NULL || codebook == NULL || store_stats(shard->store, &store, st) != STATUS_OK)
+    if (reply == NULL || codebook == NULL || training == NULL ||
+        store_stats(shard->store, &store, st) != STATUS_OK)
         return st->code;
-    sutra__v1__codebook_stats__init(codebook);
-    codebook->version = index.codebook.version;
-    codebook->trained_on = index.codebook.trained_on;
-    codebook->mean_squared_error = index.codebook.mean_squared_error;
     sutra__v1__shard_stats__init(reply);
     reply->shard = shard->options.index;
-    reply->concepts = store.concepts;
-    reply->vectors = store.vectors;
-    reply->associations_out = store.associations_out;
-    reply->associations_in = store.associations_in;
-    reply->outbox_pending = store.outbox_pending;
-    reply->content_bytes = store.content_bytes;
-    reply->disk_bytes = store.disk_bytes + file_bytes(shard->options.data, "segment");
+    fill_store(shard, &store, reply);
+    fill_index(&index, reply);
+    fill_codebook(shard, &index, codebook);
+    reply->codebook = codebook;
+    trainer_progress(shard->trainer, training);
+    reply->training = training;
     reply->memory_bytes = resident_bytes();
     reply->uptime_ms = (uint64_t)(clock_monotonic_us() - shard->started_us) / 1000;
-    reply->codebook = codebook;
-    reply->vectors_encoded = index.vectors_encoded;
     reply->kernel = (char *)vector_kernel_name();
+    reply->refinement = (char *)row_policy_name(shard->options.rows);
     op->message = &reply->base;
     return STATUS_OK;
 }

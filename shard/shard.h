@@ -28,7 +28,9 @@ struct shard_options {
     uint32_t index;            /* which shard of the topology */
     struct topology *topology; /* at the start; a reference is taken */
     unsigned threads;
-    uint64_t train_threshold; /* concepts in the cluster that start the first training; 0: never */
+    uint64_t train_threshold; /* vectors in the cluster that start the first training; 0: never */
+    struct row_policy rows;
+    size_t row_budget_bytes; /* of refinement rows kept in memory */
 };
 
 struct shard {
@@ -54,7 +56,8 @@ struct local_shard shard_local(struct shard *shard);
 /** Adds ShardService to @server. */
 void shard_register(struct shard *shard, struct rpc_server *server);
 
-/** Begins to deliver the outbox, to keep the store small and to look after the codebook. Borrows
+/** Begins to deliver the outbox, to keep store and index in shape and to look after the codebook.
+ * Borrows
  * @cluster until shard_stop(). */
 enum status_code shard_start(struct shard *shard, struct cluster *cluster, struct status *st);
 

@@ -5,253 +5,84 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shard/row.h"
+#include "shard/calibrate.h"
+#include "shard/sample.h"
 #include "shard/shard.h"
-#include "shard/waiting.h"
 #include "src/base/clock.h"
 #include "src/base/ticker.h"
-#include "src/cluster/scatter.h"
 #include "src/log/log.h"
 #include "src/serve/limits.h"
-#include "src/vector/refine.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
-enum { LOOK_EVERY_MS = 2000, ITERATIONS = 20, PATIENCE_MS = 120000 };
+enum {
+    LOOK_EVERY_MS = 2000,
+    ITERATIONS = 20,
+    RETRAIN_AT_GROWTH = 4, /* times as many vectors as at the training */
+    HELD_OUT_SHARE = 16,   /* at most one vector in so many is kept from training for calibration */
+};
 
-/* A sample of all shards; TRAIN_SAMPLE_MAX vectors are about 50 MB encoded, and once more decoded.
- */
-static const size_t SAMPLE_ARENA_BYTES = (size_t)1 << 30;
+static const float RETRAIN_AT_DRIFT = 1.15f;
+static const double CARE_AT_GROWTH = 1.25; /* cells and calibration are looked at again */
 
 struct trainer {
     struct shard *shard;
     struct ticker *ticker;
-    pthread_mutex_t training; /* held while one runs */
+    pthread_mutex_t training; /* held while anything is done about the codebook */
+    uint64_t cared_at;        /* vectors there were when cells and calibration were last right */
     bool stopping;            /* atomic */
+    int stage;                /* atomic; Sutra__V1__TrainingStats__Stage */
+    int permille;             /* atomic; of the stage */
 };
 
-/* What one look, or one training, sees and on whose behalf it asks. */
-struct task {
-    struct trainer *trainer;
-    struct placement *placement;
-    struct rpc_call *caller; /* NULL: the trainer's own */
-};
+/* ---- Progress ---- */
 
-/* ---- Asking the cluster ---- */
-
-/* A scatter whose answers are decoded into an arena, and a wait for it. */
-struct asking {
-    struct waiting waiting;
-    struct arena *arena;
-    const ProtobufCMessageDescriptor *type;
-    ProtobufCMessage **replies; /* [shard_count] */
-    struct status st;
-};
-
-static void asked(struct scatter *scatter, void *ctx)
+static void set_stage(struct trainer *trainer, Sutra__V1__TrainingStats__Stage stage)
 {
-    struct asking *asking = ctx;
-
-    for (size_t i = 0; i < scatter->count && asking->st.code == STATUS_OK; i++)
-        scatter_unpack(&scatter->parts[i], asking->type, asking->arena,
-                       &asking->replies[scatter->parts[i].shard], &asking->st);
-    waiting_done(&asking->waiting);
+    __atomic_store_n(&trainer->permille, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&trainer->stage, (int)stage, __ATOMIC_RELAXED);
 }
 
-/* Runs @scatter to its end; @ret_replies [shard_count], by shard number. */
-static enum status_code ask(const struct task *task, struct scatter *scatter,
-                            const ProtobufCMessageDescriptor *type, struct arena *arena,
-                            ProtobufCMessage ***ret_replies, struct status *st)
-{
-    struct asking asking = { .arena = arena, .type = type };
-    uint32_t shards = task->placement->topology->shard_count;
-
-    asking.replies = arena_calloc(arena, shards, sizeof *asking.replies);
-    if (scatter == NULL || asking.replies == NULL) {
-        scatter_free(scatter);
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    }
-    scatter->deadline_us = clock_monotonic_us() + PATIENCE_MS * INT64_C(1000);
-    waiting_init(&asking.waiting);
-    scatter_run(scatter, asked, &asking);
-    waiting_wait(&asking.waiting);
-    *ret_replies = asking.replies;
-    *st = asking.st;
-    return st->code;
-}
-
-static struct scatter *to_all(const struct task *task, const char *method,
-                              const ProtobufCMessage *request)
-{
-    return scatter_new_all(task->placement, task->caller, method, request);
-}
-
-static enum status_code ask_stats(const struct task *task, struct arena *arena,
-                                  ProtobufCMessage ***ret, struct status *st)
-{
-    Sutra__V1__StatsRequest request = SUTRA__V1__STATS_REQUEST__INIT;
-
-    return ask(task, to_all(task, "Stats", &request.base), &sutra__v1__shard_stats__descriptor,
-               arena, ret, st);
-}
-
-static uint64_t count_vectors(ProtobufCMessage *const *stats, uint32_t shards)
-{
-    uint64_t sum = 0;
-
-    for (uint32_t i = 0; i < shards; i++)
-        sum += ((const Sutra__V1__ShardStats *)stats[i])->vectors;
-    return sum;
-}
-
-/* ---- The sample ---- */
-
-struct sample {
-    struct sample_vector {
-        uint64_t hash;
-        const char *id;
-        const uint8_t *row;
-    } * vectors;
-    size_t count;
-};
-
-static int compare_vectors(const void *a, const void *b)
-{
-    const struct sample_vector *x = a;
-    const struct sample_vector *y = b;
-
-    if (x->hash != y->hash)
-        return x->hash < y->hash ? -1 : 1;
-    return strcmp(x->id, y->id);
-}
-
-static enum status_code add_reply(struct sample *sample,
-                                  const Sutra__Internal__V1__SampleResponse *reply,
-                                  struct status *st)
-{
-    const size_t row_bytes = refine_row_bytes(LIMIT_DIMENSION);
-
-    if (reply->n_hashes != reply->n_ids || reply->rows.len != reply->n_ids * row_bytes)
-        return status_set(st, STATUS_INTERNAL, "columns of unequal length in a sample");
-    for (size_t i = 0; i < reply->n_ids; i++) {
-        const uint8_t *row = reply->rows.data + i * row_bytes;
-        if (!refine_row_valid(row, row_bytes, LIMIT_DIMENSION))
-            return status_set(st, STATUS_DATA_LOSS, "the vector of '%s' is damaged", reply->ids[i]);
-        sample->vectors[sample->count++] =
-            (struct sample_vector){ .hash = reply->hashes[i], .id = reply->ids[i], .row = row };
-    }
-    return STATUS_OK;
-}
-
-static enum status_code merge_sample(ProtobufCMessage *const *replies, uint32_t shards,
-                                     struct arena *arena, struct sample *ret, struct status *st)
-{
-    struct sample sample = { 0 };
-    size_t total = 0;
-
-    for (uint32_t i = 0; i < shards; i++)
-        total += ((const Sutra__Internal__V1__SampleResponse *)replies[i])->n_ids;
-    sample.vectors = arena_calloc(arena, total, sizeof *sample.vectors);
-    if (sample.vectors == NULL)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory for a sample of %zu",
-                          total);
-    for (uint32_t i = 0; i < shards; i++)
-        if (add_reply(&sample, (const Sutra__Internal__V1__SampleResponse *)replies[i], st) !=
-            STATUS_OK)
-            return st->code;
-    qsort(sample.vectors, sample.count, sizeof *sample.vectors, compare_vectors);
-    *ret = sample;
-    return STATUS_OK;
-}
-
-/* The bound below which about @wanted of @stored hashes lie: so many that it would be a wonder if
- * fewer than a training takes were found. */
-static uint64_t hash_bound(uint64_t wanted, uint64_t stored)
-{
-    if (wanted < 2 * CODEBOOK_MIN_SAMPLES)
-        wanted = 2 * CODEBOOK_MIN_SAMPLES;
-    if (wanted >= stored)
-        return UINT64_MAX;
-    return (uint64_t)((double)wanted / (double)stored * 18446744073709549568.0);
-}
-
-static enum status_code gather_sample(const struct task *task, uint32_t wanted, uint64_t stored,
-                                      struct arena *arena, struct sample *ret, struct status *st)
-{
-    Sutra__Internal__V1__SampleRequest request = SUTRA__INTERNAL__V1__SAMPLE_REQUEST__INIT;
-    ProtobufCMessage **replies;
-
-    request.max_hash = hash_bound(wanted, stored);
-    if (ask(task, to_all(task, "Sample", &request.base),
-            &sutra__internal__v1__sample_response__descriptor, arena, &replies, st) != STATUS_OK)
-        return st->code;
-    return merge_sample(replies, task->placement->topology->shard_count, arena, ret, st);
-}
-
-/* ---- Training ---- */
-
-static bool is_cancelled(void *ctx)
+static void set_fraction(void *ctx, double fraction)
 {
     const struct task *task = ctx;
 
-    return __atomic_load_n(&task->trainer->stopping, __ATOMIC_RELAXED) ||
-           (task->caller != NULL && rpc_cancelled(task->caller));
+    __atomic_store_n(&task->trainer->permille, (int)(fraction * 1000), __ATOMIC_RELAXED);
 }
 
-static enum status_code train_on(struct task *task, const struct sample *sample, uint64_t version,
-                                 uint64_t seed, struct codebook **ret, struct status *st)
+void trainer_progress(const struct trainer *trainer, Sutra__V1__TrainingStats *ret)
 {
-    const struct codebook_train_options options = {
-        .seed = seed,
-        .iterations = ITERATIONS,
-        .version = version,
-        .cancelled = is_cancelled,
-        .context = task,
-    };
-    float *rows;
-
-    if (sample->count < CODEBOOK_MIN_SAMPLES)
-        return status_set(st, STATUS_FAILED_PRECONDITION,
-                          "a codebook needs %d vectors, the sample has %zu", CODEBOOK_MIN_SAMPLES,
-                          sample->count);
-    rows = malloc(sample->count * LIMIT_DIMENSION * sizeof *rows);
-    if (rows == NULL)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory for a sample of %zu",
-                          sample->count);
-    for (size_t i = 0; i < sample->count; i++) {
-        row_decode(sample->vectors[i].row, rows + i * LIMIT_DIMENSION);
-    }
-    codebook_train(rows, sample->count, LIMIT_DIMENSION, &options, ret, st);
-    free(rows);
-    return st->code;
+    sutra__v1__training_stats__init(ret);
+    if (trainer == NULL)
+        return;
+    ret->stage =
+        (Sutra__V1__TrainingStats__Stage)__atomic_load_n(&trainer->stage, __ATOMIC_RELAXED);
+    ret->fraction = (float)__atomic_load_n(&trainer->permille, __ATOMIC_RELAXED) / 1000;
 }
 
-static enum status_code make_codebook(struct task *task, uint32_t wanted, uint64_t version,
-                                      uint64_t seed, struct codebook **ret, struct status *st)
+bool trainer_stopping(const struct trainer *trainer)
 {
-    uint32_t shards = task->placement->topology->shard_count;
-    struct arena arena;
-    struct sample sample = { 0 };
-    ProtobufCMessage **stats;
-
-    arena_init(&arena, SAMPLE_ARENA_BYTES);
-    if (ask_stats(task, &arena, &stats, st) == STATUS_OK &&
-        gather_sample(task, wanted, count_vectors(stats, shards), &arena, &sample, st) == STATUS_OK)
-        train_on(task, &sample, version, seed, ret, st);
-    arena_deinit(&arena);
-    return st->code;
+    return __atomic_load_n(&trainer->stopping, __ATOMIC_RELAXED);
 }
 
 /* ---- Installing ---- */
 
-/* Installs @codebook on shard @only, or on all shards if that is UINT32_MAX. */
+/* The codebook in force here, referenced; NULL before there is one. */
+static struct codebook *in_force(const struct task *task)
+{
+    return index_codebook(task->shard->index);
+}
+
+static uint64_t version_of(const struct codebook *codebook)
+{
+    return codebook == NULL ? 0 : codebook_info(codebook)->version;
+}
+
+/* Installs @codebook on shard @only, or on all if that is UINT32_MAX. */
 static enum status_code install(const struct task *task, const struct codebook *codebook,
                                 uint64_t expected_version, uint32_t only, struct status *st)
 {
     Sutra__Internal__V1__InstallCodebookRequest request =
         SUTRA__INTERNAL__V1__INSTALL_CODEBOOK_REQUEST__INIT;
-    uint32_t shards = task->placement->topology->shard_count;
-    struct scatter *scatter = scatter_new(task->placement, task->caller, "InstallCodebook", shards);
-    ProtobufCMessage **replies;
     struct buf bytes = { 0 };
     struct arena arena;
 
@@ -259,89 +90,278 @@ static enum status_code install(const struct task *task, const struct codebook *
     codebook_serialize(codebook, &bytes);
     request.codebook = (ProtobufCBinaryData){ .data = bytes.data, .len = bytes.size };
     request.expected_version = expected_version;
-    for (uint32_t s = 0; scatter != NULL && s < shards; s++)
-        if (only == UINT32_MAX || only == s)
-            scatter_add(scatter, s, &request.base);
-    if (bytes.failed) {
-        scatter_free(scatter);
+    if (bytes.failed)
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    } else {
-        ask(task, scatter, &sutra__internal__v1__install_codebook_response__descriptor, &arena,
-            &replies, st);
-    }
+    else
+        task_ask(task, "InstallCodebook", only, &request.base,
+                 &sutra__internal__v1__install_codebook_response__descriptor, &arena, NULL, st);
     buf_deinit(&bytes);
     arena_deinit(&arena);
     return st->code;
 }
 
-/* The compare-and-set happens at this shard, the owner of slot 0; then the others follow. */
-static enum status_code spread(const struct task *task, const struct codebook *codebook,
-                               uint64_t expected_version, struct status *st)
+static enum status_code change_over(const struct task *task, uint64_t version, bool retire,
+                                    struct status *st)
 {
-    uint32_t here = task->trainer->shard->options.index;
+    Sutra__Internal__V1__SwitchCodebookRequest request =
+        SUTRA__INTERNAL__V1__SWITCH_CODEBOOK_REQUEST__INIT;
+    struct arena arena;
 
-    if (install(task, codebook, expected_version, here, st) != STATUS_OK)
-        return st->code;
-    return install(task, codebook, expected_version, UINT32_MAX, st);
-}
-
-static uint64_t version_in_force(struct trainer *trainer)
-{
-    struct codebook *codebook = index_codebook(trainer->shard->index);
-    uint64_t version = codebook == NULL ? 0 : codebook_info(codebook)->version;
-
-    codebook_unref(codebook);
-    return version;
-}
-
-static enum status_code train_and_spread(struct task *task, uint32_t sample, uint64_t seed,
-                                         struct codebook_info *ret_info, struct status *st)
-{
-    uint64_t version = version_in_force(task->trainer);
-    int64_t started_us = clock_monotonic_us();
-    struct codebook *codebook;
-
-    if (make_codebook(task, sample, version + 1, seed, &codebook, st) != STATUS_OK)
-        return st->code;
-    if (spread(task, codebook, version, st) == STATUS_OK) {
-        *ret_info = *codebook_info(codebook);
-        log_line(LOG_INFO, "codebook_installed", LOG_NUMBER("version", ret_info->version),
-                 LOG_NUMBER("trained_on", ret_info->trained_on),
-                 LOG_NUMBER("elapsed_ms", (clock_monotonic_us() - started_us) / 1000));
-    }
-    codebook_unref(codebook);
+    arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
+    request.version = version;
+    request.retire = retire;
+    task_ask(task, "SwitchCodebook", UINT32_MAX, &request.base,
+             &sutra__internal__v1__switch_codebook_response__descriptor, &arena, NULL, st);
+    arena_deinit(&arena);
     return st->code;
 }
 
-enum status_code trainer_train(struct trainer *trainer, struct rpc_call *caller, uint32_t sample,
-                               uint64_t seed, struct codebook_info *ret_info, struct status *st)
+/* When every shard has it ready, all change over; when all have, the old one goes. So a search that
+ * falls in between finds a codebook that all shards have. */
+static enum status_code change_all(const struct task *task, uint64_t version, struct status *st)
 {
-    struct task task = { .trainer = trainer, .caller = caller };
+    if (change_over(task, version, false, st) != STATUS_OK)
+        return st->code;
+    return change_over(task, version, true, st);
+}
+
+static size_t held_out(const struct sample *sample)
+{
+    size_t share = sample->count / HELD_OUT_SHARE;
+
+    return share < CALIBRATE_QUERIES ? share : (size_t)CALIBRATE_QUERIES;
+}
+
+/* The recall is worth knowing, but nothing depends on it: the next look tries again. */
+static void calibrate_with(struct task *task, const struct codebook *codebook, uint64_t stored,
+                           const struct sample *sample)
+{
+    size_t count = held_out(sample);
+    struct status st = { 0 };
+
+    if (count == 0)
+        return;
+    set_stage(task->trainer, SUTRA__V1__TRAINING_STATS__STAGE__STAGE_CALIBRATING);
+    if (calibrate(task, codebook_info(codebook), stored, sample, sample->count - count, count,
+                  set_fraction, task, &st) == STATUS_OK)
+        task->trainer->cared_at = stored;
+    else if (st.code != STATUS_UNAVAILABLE && st.code != STATUS_CANCELLED)
+        log_line(LOG_WARN, "calibration_failed", LOG_TEXT("message", st.message));
+}
+
+/* The compare-and-set happens at this shard, the owner of slot 0; then the others follow. What the
+ * new codebook's searches are like is known before anyone uses it. */
+static enum status_code spread(struct task *task, const struct codebook *codebook,
+                               uint64_t expected_version, uint64_t stored,
+                               const struct sample *sample, struct status *st)
+{
+    int64_t started_us = clock_monotonic_us();
+    const struct codebook_info *info = codebook_info(codebook);
+
+    set_stage(task->trainer, SUTRA__V1__TRAINING_STATS__STAGE__STAGE_REENCODING);
+    if (install(task, codebook, expected_version, task->shard->options.index, st) != STATUS_OK ||
+        install(task, codebook, expected_version, UINT32_MAX, st) != STATUS_OK)
+        return st->code;
+    calibrate_with(task, codebook, stored, sample);
+    if (change_all(task, info->version, st) != STATUS_OK)
+        return st->code;
+    log_line(LOG_INFO, "codebook_installed", LOG_NUMBER("version", info->version),
+             LOG_NUMBER("trained_on", info->trained_on), LOG_NUMBER("cells", info->cells),
+             LOG_NUMBER("elapsed_ms", (clock_monotonic_us() - started_us) / 1000));
+    return STATUS_OK;
+}
+
+/* ---- Training ---- */
+
+static enum status_code choose_cells(const struct trainer_order *order, uint64_t stored,
+                                     size_t samples, uint32_t *ret, struct status *st)
+{
+    uint32_t cells = order->cells > 0 ? order->cells : codebook_cells_for(stored);
+    bool fits = (uint64_t)cells * CODEBOOK_SAMPLES_PER_CELL <= samples;
+
+    if (!fits && order->cells > 0)
+        return status_set_field(st, "cells", "%u cells need a sample of %u vectors, there are %zu",
+                                cells, cells * CODEBOOK_SAMPLES_PER_CELL, samples);
+    *ret = fits ? cells : 0;
+    return STATUS_OK;
+}
+
+static enum status_code train_on(struct task *task, const struct trainer_order *order,
+                                 const struct sample *sample, uint64_t stored, uint64_t version,
+                                 struct codebook **ret, struct status *st)
+{
+    size_t count = sample->count - held_out(sample);
+    struct codebook_train_options options = {
+        .seed = order->seed,
+        .iterations = ITERATIONS,
+        .version = version,
+        .stored = stored,
+        .progress = set_fraction,
+        .cancelled = task_cancelled,
+        .context = task,
+        .held_out_count = held_out(sample),
+    };
+    float *rows;
+
+    if (count < CODEBOOK_MIN_SAMPLES)
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "a codebook needs %d vectors, the sample has %zu", CODEBOOK_MIN_SAMPLES,
+                          count);
+    if (choose_cells(order, stored, count, &options.cells, st) != STATUS_OK)
+        return st->code;
+    rows = sample_rows(sample, 0, sample->count);
+    if (rows == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory for a sample of %zu",
+                          sample->count);
+    options.held_out = rows + count * LIMIT_DIMENSION;
+    codebook_train(rows, count, LIMIT_DIMENSION, &options, ret, st);
+    free(rows);
+    return st->code;
+}
+
+/* Without the vectors codes are all there is, and cannot be made anew. */
+static bool can_train_again(const struct trainer *trainer)
+{
+    return trainer->shard->options.rows.kept;
+}
+
+static enum status_code gather(struct task *task, uint32_t wanted, struct arena *arena,
+                               uint64_t *ret_stored, struct sample *ret, struct status *st)
+{
+    ProtobufCMessage **stats;
+
+    set_stage(task->trainer, SUTRA__V1__TRAINING_STATS__STAGE__STAGE_SAMPLING);
+    if (task_ask_stats(task, arena, &stats, st) != STATUS_OK)
+        return st->code;
+    *ret_stored = task_count_vectors(task, stats);
+    return sample_gather(task, wanted, *ret_stored, arena, ret, st);
+}
+
+static enum status_code train_and_spread(struct task *task, const struct trainer_order *order,
+                                         struct codebook_info *ret_info, struct status *st)
+{
+    struct codebook *old = in_force(task);
+    struct codebook *codebook = NULL;
+    struct sample sample = { 0 };
+    struct arena arena;
+    uint64_t stored = 0;
+
+    arena_init(&arena, SAMPLE_ARENA_BYTES);
+    if (old != NULL && !can_train_again(task->trainer)) {
+        status_set(st, STATUS_FAILED_PRECONDITION,
+                   "with --refinement none there is one codebook for good: the vectors were not "
+                   "kept");
+        goto out;
+    }
+    if (gather(task, order->sample, &arena, &stored, &sample, st) != STATUS_OK)
+        goto out;
+    set_stage(task->trainer, SUTRA__V1__TRAINING_STATS__STAGE__STAGE_TRAINING);
+    if (train_on(task, order, &sample, stored, version_of(old) + 1, &codebook, st) != STATUS_OK ||
+        spread(task, codebook, version_of(old), stored, &sample, st) != STATUS_OK)
+        goto out;
+    *ret_info = *codebook_info(codebook);
+out:
+    set_stage(task->trainer, SUTRA__V1__TRAINING_STATS__STAGE__STAGE_UNSPECIFIED);
+    codebook_unref(old);
+    codebook_unref(codebook);
+    arena_deinit(&arena);
+    return st->code;
+}
+
+enum status_code trainer_train(struct trainer *trainer, struct rpc_call *caller,
+                               const struct trainer_order *order, struct codebook_info *ret_info,
+                               struct status *st)
+{
+    struct task task = { .trainer = trainer, .shard = trainer->shard, .caller = caller };
 
     if (pthread_mutex_trylock(&trainer->training) != 0)
         return status_set(st, STATUS_ABORTED, "another training is running");
     task.placement = cluster_placement(trainer->shard->cluster);
-    if (train_and_spread(&task, sample, seed, ret_info, st) != STATUS_OK)
+    if (train_and_spread(&task, order, ret_info, st) != STATUS_OK)
         status_wrap(st, "train a codebook");
     placement_unref(task.placement);
     pthread_mutex_unlock(&trainer->training);
     return st->code;
 }
 
-/* ---- Now and then ---- */
+/* ---- Cells ---- */
 
-static uint64_t stats_version(const ProtobufCMessage *stats)
+/* Concepts per cell of the cluster; @ret_sizes [cells]. */
+static enum status_code ask_sizes(const struct task *task, const struct codebook_info *info,
+                                  uint64_t *ret_sizes, struct status *st)
 {
-    const Sutra__V1__CodebookStats *codebook = ((const Sutra__V1__ShardStats *)stats)->codebook;
-    return codebook == NULL ? 0 : codebook->version;
+    Sutra__Internal__V1__CellSizesRequest request = SUTRA__INTERNAL__V1__CELL_SIZES_REQUEST__INIT;
+    ProtobufCMessage **replies;
+    struct arena arena;
+
+    arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
+    task_ask(task, "CellSizes", UINT32_MAX, &request.base,
+             &sutra__internal__v1__cell_sizes_response__descriptor, &arena, &replies, st);
+    for (uint32_t s = 0; s < task_shards(task) && st->code == STATUS_OK; s++) {
+        const Sutra__Internal__V1__CellSizesResponse *reply =
+            (const Sutra__Internal__V1__CellSizesResponse *)replies[s];
+        if (reply->codebook_version != info->version || reply->n_sizes != info->cells)
+            status_set(st, STATUS_UNAVAILABLE, "shard %u has another codebook", s);
+        for (size_t i = 0; i < info->cells && st->code == STATUS_OK; i++)
+            ret_sizes[i] += reply->sizes[i];
+    }
+    arena_deinit(&arena);
+    return st->code;
 }
+
+/* Cells of the same codes, if some are too large or too small; *@ret NULL if not. */
+static enum status_code rebalance(struct task *task, const struct codebook *codebook,
+                                  const struct sample *sample, struct codebook **ret,
+                                  struct status *st)
+{
+    const struct codebook_info *info = codebook_info(codebook);
+    size_t count = sample->count - held_out(sample);
+    uint64_t *sizes = calloc(info->cells + 1, sizeof *sizes);
+    float *rows = sample_rows(sample, 0, count);
+
+    *ret = NULL;
+    if (sizes == NULL || rows == NULL)
+        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else if (info->cells > 0 && ask_sizes(task, info, sizes, st) == STATUS_OK)
+        codebook_rebalance(codebook, sizes, rows, count, info->version + 1, ret, st);
+    free(sizes);
+    free(rows);
+    return st->code;
+}
+
+/* Cells and calibration for what is stored by now. */
+static enum status_code take_care(struct task *task, struct status *st)
+{
+    struct codebook *codebook = in_force(task);
+    struct codebook *balanced = NULL;
+    struct sample sample = { 0 };
+    struct arena arena;
+    uint64_t stored = 0;
+
+    arena_init(&arena, SAMPLE_ARENA_BYTES);
+    if (gather(task, TRAIN_SAMPLE_DEFAULT, &arena, &stored, &sample, st) == STATUS_OK &&
+        rebalance(task, codebook, &sample, &balanced, st) == STATUS_OK) {
+        if (balanced == NULL)
+            calibrate_with(task, codebook, stored, &sample);
+        else
+            spread(task, balanced, version_of(codebook), stored, &sample, st);
+    }
+    set_stage(task->trainer, SUTRA__V1__TRAINING_STATS__STAGE__STAGE_UNSPECIFIED);
+    arena_deinit(&arena);
+    codebook_unref(codebook);
+    codebook_unref(balanced);
+    return st->code;
+}
+
+/* ---- Now and then ---- */
 
 /* What a look has found to do. */
 struct findings {
     bool behind[TOPOLOGY_MAX_SHARDS]; /* shards that were away when the codebook was installed */
     uint64_t versions[TOPOLOGY_MAX_SHARDS];
     bool any_behind;
-    bool enough; /* for the first codebook, of which there is none */
+    bool train; /* the first codebook, or one for four times as many vectors, or for other ones */
+    bool care;  /* of cells and calibration */
 };
 
 /* Fewer vectors than a training takes are never enough. */
@@ -349,65 +369,109 @@ static bool is_enough(const struct trainer *trainer, uint64_t stored)
 {
     uint64_t threshold = trainer->shard->options.train_threshold;
 
-    return threshold > 0 && stored >= threshold && stored >= CODEBOOK_MIN_SAMPLES;
+    return threshold > 0 && stored >= threshold && stored >= 2 * CODEBOOK_MIN_SAMPLES;
+}
+
+static bool has_grown(uint64_t stored, uint64_t before, double times)
+{
+    return (double)stored >= times * (double)before;
+}
+
+static bool is_outgrown(const struct codebook_info *info, uint64_t stored, float drift)
+{
+    return has_grown(stored, info->trained_at, RETRAIN_AT_GROWTH) ||
+           (drift > RETRAIN_AT_DRIFT && has_grown(stored, info->trained_at, CARE_AT_GROWTH));
+}
+
+static void judge(const struct task *task, const struct codebook *codebook, uint64_t stored,
+                  float drift, struct findings *ret)
+{
+    struct trainer *trainer = task->trainer;
+    struct calibration calibration;
+
+    if (!is_enough(trainer, stored))
+        return;
+    if (codebook == NULL ||
+        (can_train_again(trainer) && is_outgrown(codebook_info(codebook), stored, drift))) {
+        ret->train = true;
+        return;
+    }
+    calibration = index_calibration(task->shard->index, version_of(codebook));
+    if (trainer->cared_at == 0 && calibration.queries > 0)
+        trainer->cared_at = stored; /* by the process before this one */
+    ret->care = trainer->cared_at == 0 || calibration.queries == 0 ||
+                has_grown(stored, trainer->cared_at, CARE_AT_GROWTH);
 }
 
 static enum status_code look_around(const struct task *task, struct findings *ret,
                                     struct status *st)
 {
-    uint32_t shards = task->placement->topology->shard_count;
-    uint64_t in_force = version_in_force(task->trainer);
+    struct codebook *codebook = in_force(task);
     ProtobufCMessage **stats;
     struct arena arena;
+    float drift = 0;
 
     arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
-    if (ask_stats(task, &arena, &stats, st) == STATUS_OK) {
-        for (uint32_t s = 0; s < shards; s++) {
-            ret->versions[s] = stats_version(stats[s]);
-            ret->behind[s] = ret->versions[s] < in_force;
+    if (task_ask_stats(task, &arena, &stats, st) == STATUS_OK) {
+        for (uint32_t s = 0; s < task_shards(task); s++) {
+            const Sutra__V1__CodebookStats *theirs =
+                ((const Sutra__V1__ShardStats *)stats[s])->codebook;
+            ret->versions[s] = theirs == NULL ? 0 : theirs->version;
+            ret->behind[s] = ret->versions[s] < version_of(codebook);
             ret->any_behind |= ret->behind[s];
+            drift = theirs != NULL && theirs->drift > drift ? theirs->drift : drift;
         }
-        ret->enough = in_force == 0 && is_enough(task->trainer, count_vectors(stats, shards));
+        judge(task, codebook, task_count_vectors(task, stats), drift, ret);
     }
     arena_deinit(&arena);
+    codebook_unref(codebook);
     return st->code;
 }
 
-static void catch_up(const struct task *task, const struct findings *found, struct status *st)
+static enum status_code catch_up(const struct task *task, const struct findings *found,
+                                 struct status *st)
 {
-    struct codebook *codebook = index_codebook(task->trainer->shard->index);
+    struct codebook *codebook = in_force(task);
 
-    for (uint32_t s = 0; s < task->placement->topology->shard_count && st->code == STATUS_OK; s++)
+    for (uint32_t s = 0; s < task_shards(task) && st->code == STATUS_OK; s++)
         if (found->behind[s])
             install(task, codebook, found->versions[s], s, st);
+    if (st->code == STATUS_OK)
+        change_all(task, version_of(codebook), st);
     codebook_unref(codebook);
+    return st->code;
 }
 
 /* A training that runs does all of this itself. */
 static void act(struct task *task, const struct findings *found, struct status *st)
 {
+    const struct trainer_order order = { .sample = TRAIN_SAMPLE_DEFAULT };
     struct codebook_info info;
 
     if (pthread_mutex_trylock(&task->trainer->training) != 0)
         return;
     if (found->any_behind)
         catch_up(task, found, st);
-    else if (version_in_force(task->trainer) == 0)
-        train_and_spread(task, TRAIN_SAMPLE_DEFAULT, 0, &info, st);
+    else if (found->train)
+        train_and_spread(task, &order, &info, st);
+    else
+        take_care(task, st);
     pthread_mutex_unlock(&task->trainer->training);
 }
 
 /* Shards come and go; what fails now is tried again. */
 static void look(void *ctx)
 {
-    struct task task = { .trainer = ctx };
+    struct trainer *trainer = ctx;
+    struct task task = { .trainer = trainer, .shard = trainer->shard };
     struct findings found = { 0 };
     struct status st = { 0 };
 
-    if (!shard_owns(task.trainer->shard, 0))
+    if (!shard_owns(trainer->shard, 0))
         return;
-    task.placement = cluster_placement(task.trainer->shard->cluster);
-    if (look_around(&task, &found, &st) == STATUS_OK && (found.any_behind || found.enough))
+    task.placement = cluster_placement(trainer->shard->cluster);
+    if (look_around(&task, &found, &st) == STATUS_OK &&
+        (found.any_behind || found.train || found.care))
         act(&task, &found, &st);
     placement_unref(task.placement);
     if (st.code != STATUS_OK && st.code != STATUS_UNAVAILABLE && st.code != STATUS_CANCELLED)

@@ -7,10 +7,8 @@
 #include "shard/convert.h"
 #include "shard/courier.h"
 #include "shard/op.h"
-#include "shard/row.h"
 #include "src/base/clock.h"
 #include "src/rpc/details.h"
-#include "src/vector/refine.h"
 
 /* ---- Write ---- */
 
@@ -20,28 +18,27 @@ struct write {
     size_t n;
     struct store_write *items;
     struct store_write_result *results;
-    struct store_vector *vectors;
-    /* [vector_count]: the items that have one, in order. */
+    /* [vector_count]: the items that have a vector, in order, and their vectors. */
     size_t *with_vector;
     size_t vector_count;
+    struct store_vector *vectors;
     float *rows;
     uint8_t *refinements;
-    uint8_t *codes;
 };
 
 static bool make_room(struct op *op, struct write *w)
 {
     struct arena *arena = &op->arena;
+    size_t bytes = row_bytes(index_rows(op->shard->index));
 
     w->items = arena_calloc(arena, w->n, sizeof *w->items);
     w->results = arena_calloc(arena, w->n, sizeof *w->results);
     w->vectors = arena_calloc(arena, w->n, sizeof *w->vectors);
     w->with_vector = arena_calloc(arena, w->n, sizeof *w->with_vector);
     w->rows = arena_alloc(arena, w->n * LIMIT_DIMENSION * sizeof *w->rows);
-    w->refinements = arena_alloc(arena, w->n * refine_row_bytes(LIMIT_DIMENSION));
-    w->codes = arena_alloc(arena, w->n * CODEBOOK_CODE_BYTES);
+    w->refinements = arena_alloc(arena, w->n * bytes);
     return w->items != NULL && w->results != NULL && w->vectors != NULL && w->with_vector != NULL &&
-           w->rows != NULL && w->refinements != NULL && w->codes != NULL;
+           w->rows != NULL && w->refinements != NULL;
 }
 
 /* The embedding of item @i as a row; it was brought to length 1 where it entered the cluster. */
@@ -60,44 +57,21 @@ static enum status_code take_row(struct write *w, size_t i, struct status *st)
     return STATUS_OK;
 }
 
-static uint8_t *refinement_at(const struct write *w, size_t j)
-{
-    return w->refinements + j * refine_row_bytes(LIMIT_DIMENSION);
-}
-
 /* A code is made of the refinement row, not of the vector that was sent: so it does not depend on
  * whether the vector or the codebook was there first. */
-static void refine_rows(struct write *w)
+static enum status_code encode_rows(struct op *op, struct write *w, struct status *st)
 {
-    for (size_t j = 0; j < w->vector_count; j++) {
-        float *row = w->rows + j * LIMIT_DIMENSION;
-        refine_encode(row, LIMIT_DIMENSION, refinement_at(w, j));
-        row_decode(refinement_at(w, j), row);
-    }
-}
+    struct row_policy policy = index_rows(op->shard->index);
 
-/* Encodes all rows at once. */
-static void encode_rows(struct op *op, struct write *w)
-{
-    struct codebook *codebook = index_codebook(op->shard->index);
-    uint64_t version = 0;
-
-    refine_rows(w);
-    if (codebook != NULL) {
-        version = codebook_info(codebook)->version;
-        codebook_encode(codebook, w->rows, w->vector_count, w->codes);
-        codebook_unref(codebook);
-    }
-    for (size_t j = 0; j < w->vector_count; j++) {
-        size_t i = w->with_vector[j];
-        w->vectors[i] = (struct store_vector){
-            .refinement = refinement_at(w, j),
-            .refinement_size = refine_row_bytes(LIMIT_DIMENSION),
-            .code = version == 0 ? NULL : w->codes + j * CODEBOOK_CODE_BYTES,
-            .codebook_version = version,
-        };
-        w->items[i].vector = &w->vectors[i];
-    }
+    for (size_t j = 0; j < w->vector_count; j++)
+        refine_encode(policy.format, w->rows + j * LIMIT_DIMENSION, LIMIT_DIMENSION,
+                      w->refinements + j * row_bytes(policy));
+    if (index_encode(op->shard->index, w->refinements, w->vector_count, &op->arena, w->vectors,
+                     st) != STATUS_OK)
+        return st->code;
+    for (size_t j = 0; j < w->vector_count; j++)
+        w->items[w->with_vector[j]].vector = &w->vectors[j];
+    return STATUS_OK;
 }
 
 static enum status_code convert_items(struct op *op, struct write *w, struct status *st)
@@ -115,8 +89,7 @@ static enum status_code convert_items(struct op *op, struct write *w, struct sta
         if (!convert_write(w->request->items[i], &id, mode, now_us, &op->arena, &w->items[i]))
             return limit_call_memory(st);
     }
-    encode_rows(op, w);
-    return STATUS_OK;
+    return encode_rows(op, w, st);
 }
 
 static Sutra__V1__WriteResult *make_result(struct op *op, const struct write *w, size_t i)

@@ -19,11 +19,23 @@ struct stats {
 /* The cluster has the codebook that all of its shards have: the oldest is shown. */
 static void merge_codebook(struct stats *stats, const Sutra__V1__CodebookStats *codebook)
 {
+    float drift = stats->codebook.drift;
+
     if (codebook == NULL)
         return;
     if (stats->total.codebook == NULL || codebook->version < stats->codebook.version)
         stats->codebook = *codebook;
+    stats->codebook.drift = codebook->drift > drift ? codebook->drift : drift;
     stats->total.codebook = &stats->codebook;
+}
+
+/* One shard at most has something to tell. */
+static void merge_training(struct stats *stats, Sutra__V1__TrainingStats *training)
+{
+    if (training != NULL &&
+        (stats->total.training == NULL ||
+         training->stage != SUTRA__V1__TRAINING_STATS__STAGE__STAGE_UNSPECIFIED))
+        stats->total.training = training;
 }
 
 static void add_shard(struct stats *stats, Sutra__V1__ShardStats *shard)
@@ -40,9 +52,14 @@ static void add_shard(struct stats *stats, Sutra__V1__ShardStats *shard)
     total->disk_bytes += shard->disk_bytes;
     total->memory_bytes += shard->memory_bytes;
     total->vectors_encoded += shard->vectors_encoded;
+    total->reencoded += shard->reencoded;
+    total->reencode_total += shard->reencode_total;
+    total->rows_in_memory += shard->rows_in_memory;
+    total->row_bytes += shard->row_bytes;
     if (shard->uptime_ms > total->uptime_ms)
         total->uptime_ms = shard->uptime_ms;
     merge_codebook(stats, shard->codebook);
+    merge_training(stats, shard->training);
 }
 
 static void stats_are_in(struct scatter *scatter, void *ctx)
@@ -197,5 +214,6 @@ void serve_get_limits(struct rpc_call *call, const ProtobufCMessage *message, vo
     reply.default_rerank = DEFAULT_RERANK;
     reply.max_message_bytes = LIMIT_MESSAGE_BYTES;
     reply.max_calls = LIMIT_CALLS;
+    reply.default_recall_target = DEFAULT_RECALL_TARGET;
     rpc_finish(call, &reply.base, &ok);
 }

@@ -1,33 +1,16 @@
 /*
  * Search and BatchSearch, in steps: texts become vectors (embedder), ids become vectors (their
- * owners), every shard gives its best R candidates with both scores, the best R of all by
- * approximate score are ordered by refined score, the best k of those are the answer, and their
- * concepts are fetched where asked for. Both orders are total (score, then id), so the answer does
- * not depend on how many shards there are.
+ * owners), the shards give candidates (candidates.h), and the concepts of those found are fetched
+ * where asked for.
  */
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "src/cluster/candidates.h"
 #include "src/cluster/fetch.h"
 #include "src/cluster/vectors.h"
-#include "src/vector/topk.h"
 
 struct search;
-
-/* A candidate, from any shard. */
-struct candidate {
-    struct topk_entry order; /* score and id; the score in force */
-    float approximate;
-    float refined;
-};
-
-/* One query's candidates, then its hits. */
-struct ranking {
-    struct candidate *candidates;
-    size_t count;
-    size_t capacity;
-};
 
 typedef void search_answer_fn(struct search *search, const struct status *st);
 
@@ -37,9 +20,6 @@ struct search {
     Sutra__V1__Query **queries; /* [n] */
     size_t n;
     bool batch; /* the field is called queries[i], not query */
-    uint32_t k;
-    uint32_t rerank;
-    bool exact;
     bool include_concepts;
     struct scatter_missing missing;
     search_answer_fn *answer;
@@ -56,8 +36,8 @@ struct search {
     struct concept_id *ids;
     struct vectors vectors;
 
-    Sutra__Internal__V1__CandidatesRequest request;
-    struct ranking *rankings; /* [n] */
+    struct concept_id *own; /* [n]: the concept of a query by id */
+    struct candidates candidates;
     struct fetch fetch;
     struct concept_id *hit_ids; /* of all queries, in order */
 };
@@ -127,10 +107,11 @@ static void answer_search(struct search *search, const struct status *found)
     size_t place = 0;
 
     if (st.code == STATUS_OK) {
-        reply.hits = make_hits(search, &search->rankings[0], &place, &st);
-        reply.n_hits = search->rankings[0].count;
+        reply.hits = make_hits(search, &search->candidates.rankings[0], &place, &st);
+        reply.n_hits = search->candidates.rankings[0].count;
         reply.shards_missing = search->missing.shards;
         reply.n_shards_missing = search->missing.count;
+        reply.settings = &search->candidates.settings;
     }
     verb_finish(&search->verb, &reply.base, &st);
 }
@@ -146,8 +127,8 @@ static Sutra__V1__BatchSearchResponse__Hits *make_result(struct search *search, 
         return NULL;
     }
     sutra__v1__batch_search_response__hits__init(result);
-    result->n_hits = search->rankings[q].count;
-    result->hits = make_hits(search, &search->rankings[q], place, st);
+    result->n_hits = search->candidates.rankings[q].count;
+    result->hits = make_hits(search, &search->candidates.rankings[q], place, st);
     return result;
 }
 
@@ -161,6 +142,7 @@ static void answer_batch(struct search *search, const struct status *found)
     reply.results = arena_calloc(verb_arena(&search->verb), search->n, sizeof *reply.results);
     reply.shards_missing = search->missing.shards;
     reply.n_shards_missing = search->missing.count;
+    reply.settings = &search->candidates.settings;
     if (reply.results == NULL && st.code == STATUS_OK)
         limit_call_memory(&st);
     for (size_t q = 0; q < search->n && st.code == STATUS_OK; q++)
@@ -183,7 +165,7 @@ static void fetch_concepts(struct search *search)
     size_t place = 0;
 
     for (size_t q = 0; q < search->n; q++)
-        total += search->rankings[q].count;
+        total += search->candidates.rankings[q].count;
     search->hit_ids = arena_calloc(arena, total, sizeof *search->hit_ids);
     if (search->hit_ids == NULL) {
         limit_call_memory(&st);
@@ -191,8 +173,8 @@ static void fetch_concepts(struct search *search)
         return;
     }
     for (size_t q = 0; q < search->n; q++) {
-        for (size_t i = 0; i < search->rankings[q].count; i++) {
-            const struct topk_entry *order = &search->rankings[q].candidates[i].order;
+        for (size_t i = 0; i < search->candidates.rankings[q].count; i++) {
+            const struct topk_entry *order = &search->candidates.rankings[q].candidates[i].order;
             search->hit_ids[place++] =
                 concept_id_trusted((const char *)order->id, order->id_length);
         }
@@ -209,167 +191,28 @@ static void fetch_concepts(struct search *search)
 
 /* ---- Step 3: candidates ---- */
 
-static int compare_candidates(const void *a, const void *b)
+static void candidates_are_in(struct candidates *candidates, const struct status *st)
 {
-    return topk_compare(&((const struct candidate *)a)->order,
-                        &((const struct candidate *)b)->order);
-}
+    struct search *search = candidates->ctx;
 
-static void sort_candidates(struct ranking *ranking, bool by_refined)
-{
-    for (size_t i = 0; i < ranking->count; i++) {
-        struct candidate *candidate = &ranking->candidates[i];
-        candidate->order.score = by_refined ? candidate->refined : candidate->approximate;
-    }
-    qsort(ranking->candidates, ranking->count, sizeof *ranking->candidates, compare_candidates);
-}
-
-static void drop(struct ranking *ranking, const struct concept_id *id)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < ranking->count; i++) {
-        const struct topk_entry *order = &ranking->candidates[i].order;
-        if (concept_id_compare((const char *)order->id, order->id_length, id->data, id->length) !=
-            0)
-            ranking->candidates[kept++] = ranking->candidates[i];
-    }
-    ranking->count = kept;
-}
-
-static void cut(struct ranking *ranking, size_t count)
-{
-    if (ranking->count > count)
-        ranking->count = count;
-}
-
-/* Scores of two codebooks do not compare; while one is being replaced only the refined scores do.
- */
-static void rank(struct search *search, bool one_codebook)
-{
-    for (size_t j = 0; j < search->id_count; j++)
-        drop(&search->rankings[search->id_queries[j]], &search->ids[j]);
-    for (size_t q = 0; q < search->n; q++) {
-        struct ranking *ranking = &search->rankings[q];
-        if (one_codebook) {
-            sort_candidates(ranking, false);
-            cut(ranking, search->rerank);
-        }
-        sort_candidates(ranking, true);
-        cut(ranking, search->k);
-    }
-}
-
-static enum status_code grow(struct ranking *ranking, size_t more, struct arena *arena,
-                             struct status *st)
-{
-    size_t capacity = ranking->count + more;
-    struct candidate *candidates;
-
-    if (capacity <= ranking->capacity)
-        return STATUS_OK;
-    candidates = arena_calloc(arena, capacity, sizeof *candidates);
-    if (candidates == NULL)
-        return limit_call_memory(st);
-    if (ranking->count > 0)
-        memcpy(candidates, ranking->candidates, ranking->count * sizeof *candidates);
-    ranking->candidates = candidates;
-    ranking->capacity = capacity;
-    return STATUS_OK;
-}
-
-static enum status_code add_reply(struct search *search,
-                                  const Sutra__Internal__V1__CandidatesResponse *reply,
-                                  struct status *st)
-{
-    size_t at = 0;
-
-    if (reply->n_counts != search->n || reply->n_approximate != reply->n_ids ||
-        reply->n_refined != reply->n_ids)
-        return status_set(st, STATUS_INTERNAL, "columns of unequal length");
-    for (size_t q = 0; q < search->n; q++) {
-        struct ranking *ranking = &search->rankings[q];
-        uint32_t count = reply->counts[q];
-        if (count > reply->n_ids - at)
-            return status_set(st, STATUS_INTERNAL, "counts exceed the columns");
-        if (grow(ranking, count, verb_arena(&search->verb), st) != STATUS_OK)
-            return st->code;
-        for (size_t end = at + count; at < end; at++) {
-            ranking->candidates[ranking->count++] = (struct candidate){
-                .order = { .id = (const uint8_t *)reply->ids[at],
-                           .id_length = (uint32_t)strlen(reply->ids[at]) },
-                .approximate = reply->approximate[at],
-                .refined = reply->refined[at],
-            };
-        }
-    }
-    return STATUS_OK;
-}
-
-/* Adds one shard's answer; *version is that of the first. */
-static enum status_code merge_part(struct search *search, const struct scatter_part *part,
-                                   uint64_t *version, bool *one_codebook, struct status *st)
-{
-    const Sutra__Internal__V1__CandidatesResponse *reply;
-    ProtobufCMessage *message;
-
-    if (scatter_unpack(part, &sutra__internal__v1__candidates_response__descriptor,
-                       verb_arena(&search->verb), &message, st) != STATUS_OK)
-        return st->code;
-    reply = (const Sutra__Internal__V1__CandidatesResponse *)message;
-    if (*version == UINT64_MAX)
-        *version = reply->codebook_version;
-    *one_codebook &= *version == reply->codebook_version;
-    if (add_reply(search, reply, st) != STATUS_OK)
-        status_wrap(st, "shard %u", part->shard);
-    return st->code;
-}
-
-static void candidates_are_in(struct scatter *scatter, void *ctx)
-{
-    struct search *search = ctx;
-    uint64_t version = UINT64_MAX;
-    bool one_codebook = true;
-    struct status st = { 0 };
-
-    scatter_check(scatter, verb_arena(&search->verb), &search->missing, &st);
-    for (size_t i = 0; i < scatter->count && st.code == STATUS_OK; i++)
-        if (scatter->parts[i].result.status.code == STATUS_OK)
-            merge_part(search, &scatter->parts[i], &version, &one_codebook, &st);
-    if (st.code != STATUS_OK) {
-        finish(search, &st);
-        return;
-    }
-    rank(search, one_codebook);
-    if (search->include_concepts)
+    if (st->code == STATUS_OK && search->include_concepts)
         fetch_concepts(search);
     else
-        finish(search, &st);
+        finish(search, st);
 }
 
 static void ask_shards(struct search *search)
 {
-    Sutra__Internal__V1__CandidatesRequest *request = &search->request;
-    struct scatter *scatter;
-    struct status st = { 0 };
+    struct candidates *candidates = &search->candidates;
 
-    sutra__internal__v1__candidates_request__init(request);
-    request->queries.data = (uint8_t *)search->rows;
-    request->queries.len = search->n * LIMIT_DIMENSION * sizeof(float);
-    request->query_count = (uint32_t)search->n;
-    /* A query by id finds itself, which is no answer: room for one more. */
-    request->rerank = search->rerank + (search->id_count > 0);
-    request->exact = search->exact;
-    scatter =
-        scatter_new_all(search->verb.placement, search->verb.call, "Candidates", &request->base);
-    search->rankings = arena_calloc(verb_arena(&search->verb), search->n, sizeof *search->rankings);
-    if (scatter != NULL && search->rankings != NULL) {
-        scatter_run(scatter, candidates_are_in, search);
-        return;
-    }
-    scatter_free(scatter);
-    limit_call_memory(&st);
-    finish(search, &st);
+    candidates->verb = &search->verb;
+    candidates->rows = search->rows;
+    candidates->n = search->n;
+    candidates->own = search->own;
+    candidates->missing = &search->missing;
+    candidates->done = candidates_are_in;
+    candidates->ctx = search;
+    candidates_run(candidates);
 }
 
 /* ---- Step 2: ids to vectors ---- */
@@ -391,6 +234,7 @@ static void ids_are_resolved(struct vectors *vectors, const struct status *resol
         else
             memcpy(row_of(search, search->id_queries[j]), vectors->rows[j],
                    LIMIT_DIMENSION * sizeof(float));
+        search->own[search->id_queries[j]] = search->ids[j];
     }
     if (st.code != STATUS_OK)
         finish(search, &st);
@@ -490,8 +334,10 @@ static bool make_room(struct search *search)
     search->texts = arena_calloc(arena, n, sizeof *search->texts);
     search->id_queries = arena_calloc(arena, n, sizeof *search->id_queries);
     search->ids = arena_calloc(arena, n, sizeof *search->ids);
+    search->own = arena_calloc(arena, n, sizeof *search->own);
     return search->rows != NULL && search->text_rows != NULL && search->text_queries != NULL &&
-           search->texts != NULL && search->id_queries != NULL && search->ids != NULL;
+           search->texts != NULL && search->id_queries != NULL && search->ids != NULL &&
+           search->own != NULL;
 }
 
 static enum status_code read_queries(struct search *search, struct status *st)
@@ -511,8 +357,7 @@ static enum status_code read_queries(struct search *search, struct status *st)
 
 static void start(struct search *search, struct status *st)
 {
-    if (st->code == STATUS_OK &&
-        validate_search_size(search->k, search->rerank, &search->rerank, st) == STATUS_OK)
+    if (st->code == STATUS_OK && validate_search_size(&search->candidates.size, st) == STATUS_OK)
         read_queries(search, st);
     if (st->code != STATUS_OK)
         verb_finish(&search->verb, NULL, st);
@@ -532,9 +377,13 @@ void serve_search(struct rpc_call *call, const ProtobufCMessage *message, void *
         status_set_field(&st, "query", "query is missing");
     search->queries = (Sutra__V1__Query **)&request->query;
     search->n = 1;
-    search->k = request->k;
-    search->rerank = request->rerank;
-    search->exact = request->exact;
+    search->candidates.size = (struct search_size){
+        .k = request->k,
+        .rerank = request->rerank,
+        .nprobe = request->nprobe,
+        .recall_target = request->recall_target,
+        .exact = request->exact,
+    };
     search->include_concepts = request->include_concepts;
     search->missing.allowed = request->allow_partial;
     search->answer = answer_search;
@@ -553,9 +402,13 @@ void serve_batch_search(struct rpc_call *call, const ProtobufCMessage *message, 
     search->queries = request->queries;
     search->n = request->n_queries;
     search->batch = true;
-    search->k = request->k;
-    search->rerank = request->rerank;
-    search->exact = request->exact;
+    search->candidates.size = (struct search_size){
+        .k = request->k,
+        .rerank = request->rerank,
+        .nprobe = request->nprobe,
+        .recall_target = request->recall_target,
+        .exact = request->exact,
+    };
     search->include_concepts = request->include_concepts;
     search->missing.allowed = request->allow_partial;
     search->answer = answer_batch;

@@ -253,16 +253,20 @@ enum status_code validate_input(Sutra__V1__ConceptInput *input, struct arena *ar
     return STATUS_OK;
 }
 
-enum status_code validate_search_size(uint32_t k, uint32_t rerank, uint32_t *ret_rerank,
-                                      struct status *st)
+enum status_code validate_search_size(struct search_size *size, struct status *st)
 {
-    if (k < 1 || k > LIMIT_K)
-        return status_set_field(st, "k", "k is %u, it takes 1 to %d", k, LIMIT_K);
-    if (rerank > LIMIT_RERANK)
-        return status_set_field(st, "rerank", "rerank is %u, the limit is %d", rerank,
+    if (size->k < 1 || size->k > LIMIT_K)
+        return status_set_field(st, "k", "k is %u, it takes 1 to %d", size->k, LIMIT_K);
+    if (size->rerank > LIMIT_RERANK)
+        return status_set_field(st, "rerank", "rerank is %u, the limit is %d", size->rerank,
                                 LIMIT_RERANK);
-    if (rerank == 0)
-        rerank = DEFAULT_RERANK;
-    *ret_rerank = rerank < k ? k : rerank;
+    if (!(size->recall_target >= 0 && size->recall_target <= 1))
+        return status_set_field(st, "recall_target", "recall_target is %g, it takes 0 to 1",
+                                (double)size->recall_target);
+    if (size->recall_target > 0 && (size->rerank > 0 || size->nprobe > 0 || size->exact))
+        return status_set_field(st, "recall_target",
+                                "recall_target chooses rerank and nprobe: give one or the others");
+    if (size->rerank > 0 && size->rerank < size->k)
+        size->rerank = size->k;
     return STATUS_OK;
 }

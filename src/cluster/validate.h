@@ -10,6 +10,7 @@
  * (status_prefix_field).
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "src/base/arena.h"
@@ -44,8 +45,16 @@ enum status_code validate_association(Sutra__V1__Association *association, struc
 
 enum status_code validate_key(const Sutra__V1__AssociationKey *key, struct status *st);
 
-/** k, and rerank brought to its default and to at least k. */
-enum status_code validate_search_size(uint32_t k, uint32_t rerank, uint32_t *ret_rerank,
-                                      struct status *st);
+/** How much a search is asked for, as in SearchRequest. */
+struct search_size {
+    uint32_t k;
+    uint32_t rerank; /* 0: not given */
+    uint32_t nprobe;
+    float recall_target;
+    bool exact;
+};
+
+/** Checks all of it; a rerank that is given is brought to at least k. */
+enum status_code validate_search_size(struct search_size *size, struct status *st);
 
 #endif

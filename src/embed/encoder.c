@@ -1,26 +1,12 @@
-#include "src/embed/encoder.h"
+#include "src/embed/encoder_impl.h"
 
-#include <cblas.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum {
-    D = WEIGHTS_FEATURES,
-    WIDE = WEIGHTS_INTERMEDIATE,
-    TOKENS = ENCODER_BATCH_TOKENS,
-    /* No power of two: columns of the keys would all fall into the same cache sets. */
-    KEY_STRIDE = TOKENS + KERNEL_PADDING + 16,
-};
-
-/* One row per token, but for the keys, which have one column. */
-struct encoder_scratch {
-    _Alignas(64) float state[TOKENS * D]; /* between layers and sublayers */
-    float queries[TOKENS * D];
-    float values[TOKENS * D];
-    float keys[D * KEY_STRIDE];
-    float context[TOKENS * D]; /* what attention gathered */
-    float product[TOKENS * D]; /* before bias, residual and norm */
-    float wide[TOKENS * WIDE];
-};
+size_t encoder_batch_tokens(const struct encoder *encoder)
+{
+    return encoder->packed != NULL ? ENCODER_PACKED_BATCH_TOKENS : ENCODER_BATCH_TOKENS;
+}
 
 enum status_code encoder_batch_new(struct encoder_batch **ret_batch, struct status *st)
 {
@@ -33,8 +19,7 @@ enum status_code encoder_batch_new(struct encoder_batch **ret_batch, struct stat
         free(scratch);
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
-    for (size_t i = 0; i < D * KEY_STRIDE; i++)
-        scratch->keys[i] = 0; /* its padding is read */
+    memset(scratch, 0, sizeof *scratch); /* rows behind the last token are read */
     batch->scratch = scratch;
     *ret_batch = batch;
     return STATUS_OK;
@@ -48,45 +33,23 @@ void encoder_batch_free(struct encoder_batch *batch)
     free(batch);
 }
 
-/* ret[n][n_out] = x[n][n_in] matrix' */
-static void project(const float *x, size_t n, size_t n_in, const float *matrix, size_t n_out,
-                    float *ret)
+static void embed_tokens(const struct encoder *encoder, const struct encoder_batch *batch)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)n, (blasint)n_out, (blasint)n_in,
-                1.0f, x, (blasint)n_in, matrix, (blasint)n_in, 0.0f, ret, (blasint)n_out);
-}
+    const struct weights *w = &encoder->weights;
 
-/* ret[D][KEY_STRIDE] = matrix x', one column per token: the layout that attention reads. */
-static void project_keys(const float *x, size_t n, const float *matrix, float *ret)
-{
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, D, (blasint)n, D, 1.0f, matrix, D, x, D,
-                0.0f, ret, KEY_STRIDE);
-}
-
-static void embed_tokens(const struct weights *w, const struct embed_kernels *kernels,
-                         const struct encoder_batch *batch)
-{
     for (size_t i = 0; i < batch->n_texts; i++) {
         const struct encoder_text *text = &batch->texts[i];
         for (size_t position = 0; position < text->n_tokens; position++) {
             size_t row = text->first + position;
-            kernels->add_norm(w->words + (size_t)batch->ids[row] * D, w->positions + position * D,
-                              w->types, &w->embedding_norm, batch->scratch->state + row * D);
+            encoder->kernels->add_norm(w->words + (size_t)batch->ids[row] * D,
+                                       w->positions + position * D, w->types, &w->embedding_norm,
+                                       batch->scratch->state + row * D);
         }
     }
 }
 
-/* state = norm(state + product + bias), the end of each sublayer. */
-static void add_product(const struct embed_kernels *kernels, const float *bias,
-                        const struct kernel_norm *norm, const struct encoder_batch *batch)
-{
-    struct encoder_scratch *s = batch->scratch;
-
-    for (size_t row = 0; row < batch->n_tokens; row++)
-        kernels->add_norm(s->product + row * D, s->state + row * D, bias, norm, s->state + row * D);
-}
-
-static void attend(const struct weights_layer *layer, const struct embed_kernels *kernels,
+/* heads to context */
+static void attend(const struct encoder *encoder, const struct weights_layer *layer,
                    const struct encoder_batch *batch)
 {
     struct encoder_scratch *s = batch->scratch;
@@ -94,64 +57,60 @@ static void attend(const struct weights_layer *layer, const struct embed_kernels
     for (size_t i = 0; i < batch->n_texts; i++) {
         const struct encoder_text *text = &batch->texts[i];
         const struct kernel_attention attention = {
-            .queries = s->queries + text->first * D,
+            .rows = s->heads + text->first * 3 * D,
             .query_bias = layer->query.bias,
-            .keys = s->keys + text->first,
-            .key_stride = KEY_STRIDE,
-            .values = s->values + text->first * D,
             .value_bias = layer->value.bias,
             .n_tokens = text->n_tokens,
         };
-        kernels->attend(&attention, s->context + text->first * D);
+        encoder->kernels->attend(&attention, s->context + text->first * D);
     }
 }
 
-static void run_attention(const struct weights_layer *layer, const struct embed_kernels *kernels,
-                          const struct encoder_batch *batch)
+/* state = norm(state + product + bias), the end of each sublayer. */
+static void add_product(const struct encoder *encoder, const float *bias,
+                        const struct kernel_norm *norm, const struct encoder_batch *batch)
 {
     struct encoder_scratch *s = batch->scratch;
-    size_t n = batch->n_tokens;
 
-    project(s->state, n, D, layer->query.matrix, D, s->queries);
-    project_keys(s->state, n, layer->key.matrix, s->keys);
-    project(s->state, n, D, layer->value.matrix, D, s->values);
-    attend(layer, kernels, batch);
-    project(s->context, n, D, layer->attention_output.matrix, D, s->product);
-    add_product(kernels, layer->attention_output.bias, &layer->attention_norm, batch);
+    for (size_t row = 0; row < batch->n_tokens; row++)
+        encoder->kernels->add_norm(s->product + row * D, s->state + row * D, bias, norm,
+                                   s->state + row * D);
 }
 
-static void run_feed_forward(const struct weights_layer *layer, const struct embed_kernels *kernels,
-                             const struct encoder_batch *batch)
+static void run_layer(const struct encoder *encoder, const struct encoder_path *path, size_t i,
+                      const struct encoder_batch *batch)
 {
-    struct encoder_scratch *s = batch->scratch;
-    size_t n = batch->n_tokens;
+    const struct weights_layer *layer = &encoder->weights.layers[i];
 
-    project(s->state, n, D, layer->intermediate.matrix, WIDE, s->wide);
-    for (size_t row = 0; row < n; row++)
-        kernels->bias_gelu(s->wide + row * WIDE, layer->intermediate.bias, WIDE);
-    project(s->wide, n, WIDE, layer->output.matrix, D, s->product);
-    add_product(kernels, layer->output.bias, &layer->output_norm, batch);
+    path->heads(encoder, i, batch);
+    attend(encoder, layer, batch);
+    path->attention_output(encoder, i, batch);
+    add_product(encoder, layer->attention_output.bias, &layer->attention_norm, batch);
+    path->feed_forward(encoder, i, batch);
+    add_product(encoder, layer->output.bias, &layer->output_norm, batch);
 }
 
-static bool pool(const struct embed_kernels *kernels, const struct encoder_batch *batch)
+static bool pool(const struct encoder *encoder, const struct encoder_batch *batch)
 {
     bool all_finite = true;
 
     for (size_t i = 0; i < batch->n_texts; i++) {
         const struct encoder_text *text = &batch->texts[i];
         const float *rows = batch->scratch->state + text->first * D;
-        all_finite &= kernels->pool(rows, text->n_tokens, text->ret_row);
+        all_finite &= encoder->kernels->pool(rows, text->n_tokens, text->ret_row);
     }
     return all_finite;
 }
 
-bool encoder_run(const struct weights *weights, const struct embed_kernels *kernels,
-                 struct encoder_batch *batch)
+bool encoder_run(const struct encoder *encoder, struct encoder_batch *batch)
 {
-    embed_tokens(weights, kernels, batch);
-    for (size_t i = 0; i < WEIGHTS_LAYERS; i++) {
-        run_attention(&weights->layers[i], kernels, batch);
-        run_feed_forward(&weights->layers[i], kernels, batch);
-    }
-    return pool(kernels, batch);
+    const struct encoder_path *path =
+        encoder->packed != NULL ? &encoder_path_bfloat16 : &encoder_path_float32;
+
+    embed_tokens(encoder, batch);
+    path->begin();
+    for (size_t i = 0; i < WEIGHTS_LAYERS; i++)
+        run_layer(encoder, path, i, batch);
+    path->end();
+    return pool(encoder, batch);
 }

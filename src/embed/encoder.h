@@ -10,6 +10,7 @@
 
 #include "src/base/status.h"
 #include "src/embed/kernels.h"
+#include "src/embed/packed.h"
 #include "src/embed/weights.h"
 
 #include <stdbool.h>
@@ -18,8 +19,17 @@
 
 enum {
     ENCODER_BATCH_TOKENS = 1024, /* from here on bigger products are hardly faster */
+    /* In bfloat16 products are cheap, and what lies between them should stay in the cache. */
+    ENCODER_PACKED_BATCH_TOKENS = 512,
     ENCODER_TEXT_TOKENS = KERNEL_MAX_TOKENS,
     ENCODER_BATCH_TEXTS = ENCODER_BATCH_TOKENS / 2, /* each has [CLS] and [SEP] */
+};
+
+/* What a batch is run through. Immutable: any number of threads may share it. */
+struct encoder {
+    struct weights weights;
+    const struct embed_kernels *kernels;
+    struct packed_weights *packed; /* the dense layers in bfloat16; NULL: in float32 */
 };
 
 /* One text of a batch. */
@@ -40,6 +50,9 @@ struct encoder_batch {
     struct encoder_scratch *scratch;
 };
 
+/** What a batch of this encoder takes at most, one text at least. */
+size_t encoder_batch_tokens(const struct encoder *encoder);
+
 /** An empty batch with its scratch memory; RESOURCE_EXHAUSTED without memory. */
 enum status_code encoder_batch_new(struct encoder_batch **ret_batch, struct status *st);
 
@@ -47,7 +60,6 @@ enum status_code encoder_batch_new(struct encoder_batch **ret_batch, struct stat
 void encoder_batch_free(struct encoder_batch *batch);
 
 /** Fills every text's ret_row; false if one of them is not a finite vector. No allocation. */
-bool encoder_run(const struct weights *weights, const struct embed_kernels *kernels,
-                 struct encoder_batch *batch);
+bool encoder_run(const struct encoder *encoder, struct encoder_batch *batch);
 
 #endif

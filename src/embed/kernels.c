@@ -2,13 +2,14 @@
 
 #include "src/embed/kernels.h"
 
+#include "src/embed/gelu.h"
 #include "src/embed/vectors.h"
 
 #include <float.h>
 #include <math.h>
 
 enum {
-    ROWS = 4,         /* of a tile; with TILE columns: 8 sums in flight */
+    ROWS = 6,         /* of a tile; with TILE columns: 12 sums in flight */
     TILE = 2 * LANES, /* columns */
     SCORES = KERNEL_MAX_TOKENS + TILE,
 };
@@ -35,33 +36,11 @@ static void add_norm(const float *x, const float *residual, const float *bias,
     }
 }
 
-/*
- * The Gaussian's upper tail 1 - Φ(a) for a >= 0, as exp(-a²/2) t Q(t) with t = 1 / (1 + 0.35 a),
- * the form of Hastings (Abramowitz, Stegun: Handbook of Mathematical Functions, 7.1.26) with a
- * polynomial of degree 8 fitted for the relative error, which is below 4e-8 up to a = 14.
- */
-VECTOR_INLINE floats gauss_tail(floats a)
-{
-    floats t = 1.0f / (1.0f + 0.35f * a);
-    floats q = floats_all(-0.0291459653f);
-
-    q = q * t + 0.143971866f;
-    q = q * t - 0.255714596f;
-    q = q * t + 0.159174544f;
-    q = q * t - 0.023110094f;
-    q = q * t + 0.105508111f;
-    q = q * t + 0.119832841f;
-    q = q * t + 0.139861873f;
-    q = q * t + 0.139621404f;
-    return floats_exp(-0.5f * a * a) * t * q;
-}
-
 static void bias_gelu(float *row, const float *bias, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES) {
         floats x = floats_load(row + i) + floats_load(bias + i);
-        floats a = floats_abs(x);
-        floats_store(row + i, 0.5f * (x + a) - a * gauss_tail(a));
+        floats_store(row + i, floats_gelu(x));
     }
 }
 
@@ -81,18 +60,46 @@ VECTOR_INLINE void multiply_tile(const float *a, size_t a_stride, const float *b
     }
 }
 
-/* Up to ROWS queries of one head, biased and scaled; rows that are not there become zero. The
- * keys' bias adds the same to every score of a query, so softmax cannot see it: there is none. */
-static void load_queries(const struct kernel_attention *at, size_t head, size_t from, size_t n,
+/* One head of one text. */
+struct head {
+    const struct kernel_attention *at;
+    size_t first;  /* its first feature */
+    size_t stride; /* of keys: the text's tokens, rounded up to whole tiles */
+    float keys[KERNEL_HEAD_FEATURES * SCORES]; /* transposed; zero behind the last token */
+};
+
+enum kernel_part { QUERY, KEY, VALUE };
+
+static const float *part_of(const struct head *head, enum kernel_part part, size_t token)
+{
+    return head->at->rows + (token * 3 + part) * KERNEL_FEATURES + head->first;
+}
+
+static void load_keys(struct head *head)
+{
+    const size_t n = head->at->n_tokens;
+
+    for (size_t token = 0; token < n; token++) {
+        const float *key = part_of(head, KEY, token);
+        for (size_t k = 0; k < KERNEL_HEAD_FEATURES; k++)
+            head->keys[k * head->stride + token] = key[k];
+    }
+    for (size_t k = 0; k < KERNEL_HEAD_FEATURES; k++)
+        for (size_t token = n; token < head->stride; token++)
+            head->keys[k * head->stride + token] = 0;
+}
+
+/* ROWS queries, biased and scaled; behind the text's last it repeats that. The keys' bias adds the
+ * same to every score of a query, so softmax cannot see it: there is none. */
+static void load_queries(const struct head *head, size_t from,
                          float ret[ROWS][KERNEL_HEAD_FEATURES])
 {
     const float scale = 0.176776695296636881f; /* 1 / sqrt(32) */
-    const float *bias = at->query_bias + head * KERNEL_HEAD_FEATURES;
+    const float *bias = head->at->query_bias + head->first;
+    const size_t last = head->at->n_tokens - 1;
 
-    memset(ret, 0, sizeof(float) * ROWS * KERNEL_HEAD_FEATURES);
-    for (size_t i = 0; i < n; i++) {
-        const float *query =
-            at->queries + (from + i) * KERNEL_FEATURES + head * KERNEL_HEAD_FEATURES;
+    for (size_t i = 0; i < ROWS; i++) {
+        const float *query = part_of(head, QUERY, from + i < last ? from + i : last);
         for (size_t k = 0; k < KERNEL_HEAD_FEATURES; k += LANES)
             floats_store(ret[i] + k, (floats_load(query + k) + floats_load(bias + k)) * scale);
     }
@@ -100,15 +107,13 @@ static void load_queries(const struct kernel_attention *at, size_t head, size_t 
 
 /* Scores of the queries against every key of the text; columns behind the last key hold the
  * lowest score, up to a full tile. */
-static void score(const struct kernel_attention *at, size_t head,
-                  float queries[ROWS][KERNEL_HEAD_FEATURES], float ret[ROWS][SCORES])
+static void score(const struct head *head, float queries[ROWS][KERNEL_HEAD_FEATURES],
+                  float ret[ROWS][SCORES])
 {
-    const float *keys = at->keys + head * KERNEL_HEAD_FEATURES * at->key_stride;
     floats tile[ROWS][2];
-    size_t column = 0;
 
-    for (; column < at->n_tokens; column += TILE) {
-        multiply_tile(queries[0], KERNEL_HEAD_FEATURES, keys + column, at->key_stride,
+    for (size_t column = 0; column < head->stride; column += TILE) {
+        multiply_tile(queries[0], KERNEL_HEAD_FEATURES, head->keys + column, head->stride,
                       KERNEL_HEAD_FEATURES, tile);
         for (size_t i = 0; i < ROWS; i++) {
             floats_store(ret[i] + column, tile[i][0]);
@@ -116,7 +121,7 @@ static void score(const struct kernel_attention *at, size_t head,
         }
     }
     for (size_t i = 0; i < ROWS; i++)
-        for (size_t j = at->n_tokens; j < column; j++)
+        for (size_t j = head->at->n_tokens; j < head->stride; j++)
             ret[i][j] = -FLT_MAX;
 }
 
@@ -138,44 +143,51 @@ static float exponentiate(float *scores, size_t n)
 
 /* The weighted mean of the values, for each of @n queries. The weights of one query sum to one,
  * so that the values' bias comes through unchanged and is added here. */
-static void blend(const struct kernel_attention *at, size_t head, float weights[ROWS][SCORES],
-                  const float *sums, size_t n, float *ret_rows)
+static void blend(const struct head *head, float weights[ROWS][SCORES], const float *sums, size_t n,
+                  float *ret_rows)
 {
-    const size_t first = head * KERNEL_HEAD_FEATURES;
+    const float *bias = head->at->value_bias + head->first;
     floats tile[ROWS][2];
 
-    for (size_t k = first; k < first + KERNEL_HEAD_FEATURES; k += TILE) {
-        multiply_tile(weights[0], SCORES, at->values + k, KERNEL_FEATURES, at->n_tokens, tile);
+    for (size_t k = 0; k < KERNEL_HEAD_FEATURES; k += TILE) {
+        multiply_tile(weights[0], SCORES, part_of(head, VALUE, 0) + k, 3 * KERNEL_FEATURES,
+                      head->at->n_tokens, tile);
         for (size_t i = 0; i < n; i++) {
-            float *row = ret_rows + i * KERNEL_FEATURES + k;
-            const float *bias = at->value_bias + k;
-            floats_store(row, tile[i][0] / sums[i] + floats_load(bias));
-            floats_store(row + LANES, tile[i][1] / sums[i] + floats_load(bias + LANES));
+            float *row = ret_rows + i * KERNEL_FEATURES + head->first + k;
+            float scale = 1 / sums[i];
+            floats_store(row, tile[i][0] * scale + floats_load(bias + k));
+            floats_store(row + LANES, tile[i][1] * scale + floats_load(bias + k + LANES));
         }
     }
 }
 
-static void attend_rows(const struct kernel_attention *at, size_t head, size_t from, size_t n,
-                        float *ret_rows)
+static void attend_rows(const struct head *head, size_t from, float *ret_rows)
 {
     float queries[ROWS][KERNEL_HEAD_FEATURES];
     float scores[ROWS][SCORES];
     float sums[ROWS];
+    size_t rest = head->at->n_tokens - from;
 
-    load_queries(at, head, from, n, queries);
-    score(at, head, queries, scores);
+    load_queries(head, from, queries);
+    score(head, queries, scores);
     for (size_t i = 0; i < ROWS; i++)
-        sums[i] = exponentiate(scores[i], at->n_tokens);
-    blend(at, head, scores, sums, n, ret_rows + from * KERNEL_FEATURES);
+        sums[i] = exponentiate(scores[i], head->at->n_tokens);
+    blend(head, scores, sums, rest < ROWS ? rest : ROWS, ret_rows + from * KERNEL_FEATURES);
 }
 
 static void attend(const struct kernel_attention *attention, float *ret_rows)
 {
-    for (size_t head = 0; head < KERNEL_HEADS; head++)
-        for (size_t from = 0; from < attention->n_tokens; from += ROWS) {
-            size_t rest = attention->n_tokens - from;
-            attend_rows(attention, head, from, rest < ROWS ? rest : ROWS, ret_rows);
-        }
+    const size_t n = attention->n_tokens;
+    struct head head;
+
+    head.at = attention;
+    head.stride = (n + TILE - 1) / TILE * TILE;
+    for (size_t i = 0; i < KERNEL_HEADS; i++) {
+        head.first = i * KERNEL_HEAD_FEATURES;
+        load_keys(&head);
+        for (size_t from = 0; from < n; from += ROWS)
+            attend_rows(&head, from, ret_rows);
+    }
 }
 
 /* The mean and the sum have the same direction. */

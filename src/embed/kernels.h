@@ -16,7 +16,6 @@ enum {
     KERNEL_HEADS = 12,
     KERNEL_HEAD_FEATURES = 32,
     KERNEL_MAX_TOKENS = 256, /* of one text */
-    KERNEL_PADDING = 32,     /* floats that may be read behind a text's last key */
 };
 
 struct kernel_norm {
@@ -27,13 +26,10 @@ struct kernel_norm {
 
 /** Queries, keys and values of one text, all heads. */
 struct kernel_attention {
-    const float *queries;    /* [t][D], without bias */
+    const float *rows;       /* [t][3][D]: query, key and value of each token, without bias */
     const float *query_bias; /* [D] */
-    const float *keys;       /* [D][key_stride], transposed: one column per token */
-    size_t key_stride;
-    const float *values;     /* [t][D], without bias */
     const float *value_bias; /* [D] */
-    size_t n_tokens;         /* at most KERNEL_MAX_TOKENS */
+    size_t n_tokens;         /* 1 to KERNEL_MAX_TOKENS */
 };
 
 struct embed_kernels {
@@ -49,11 +45,8 @@ struct embed_kernels {
      * Hendrycks, Gimpel: Gaussian Error Linear Units, 2016. */
     void (*bias_gelu)(float *row, const float *bias, size_t n);
 
-    /**
-     * softmax(q k' / sqrt(32)) v per head; @ret_rows [t][D]. Vaswani et al.: Attention Is All You
-     * Need, 2017, §3.2. Reads up to KERNEL_PADDING floats behind each row of the text's keys, and
-     * forgets what it read there.
-     */
+    /** softmax(q k' / sqrt(32)) v per head; @ret_rows [t][D]. Vaswani et al.: Attention Is All You
+     * Need, 2017, §3.2. */
     void (*attend)(const struct kernel_attention *attention, float *ret_rows);
 
     /** The mean of @n rows scaled to length one; false if that is not a finite vector. */

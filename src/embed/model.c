@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CONFIG_FILE "config.json"
@@ -72,8 +73,8 @@ static enum status_code open_weights(struct embed_model *model, const char *dir,
     if (find_file(dir, WEIGHTS_FILE, path, st) != STATUS_OK ||
         safetensors_open(path, &model->file, st) != STATUS_OK)
         return st->code;
-    if (weights_load(model->file, config->vocabulary_size, config->norm_epsilon, &model->weights,
-                     st) != STATUS_OK)
+    if (weights_load(model->file, config->vocabulary_size, config->norm_epsilon,
+                     &model->encoder.weights, st) != STATUS_OK)
         return status_wrap(st, "weights '%s'", path);
     return STATUS_OK;
 }
@@ -90,35 +91,55 @@ static enum status_code open_files(struct embed_model *model, const char *dir, s
     return st->code;
 }
 
-static void choose_kernels(struct embed_model *model)
+static enum status_code pack_weights(struct embed_model *model, struct status *st)
 {
-    openblas_set_num_threads(1);
-    model->kernels = embed_kernels_select();
-    snprintf(model->kernels_text, sizeof model->kernels_text, "%s, %s", openblas_get_corename(),
-             model->kernels->name);
+    if (!dense_is_supported())
+        return STATUS_OK;
+    model->precision = EMBED_BFLOAT16;
+    return packed_weights_new(&model->encoder.weights, &model->encoder.packed, st);
 }
 
-enum status_code embed_model_open(const char *dir, struct embed_model **ret_model,
-                                  struct status *st)
+static enum status_code choose_kernels(struct embed_model *model, enum embed_precision precision,
+                                       struct status *st)
+{
+    openblas_set_num_threads(1);
+    model->encoder.kernels = embed_kernels_select();
+    if (precision == EMBED_BFLOAT16 && pack_weights(model, st) != STATUS_OK)
+        return st->code;
+    snprintf(model->kernels_text, sizeof model->kernels_text, "%s, %s",
+             model->precision == EMBED_BFLOAT16 ? "amx_bf16" : openblas_get_corename(),
+             model->encoder.kernels->name);
+    return STATUS_OK;
+}
+
+enum status_code embed_model_open_as(const char *dir, enum embed_precision precision,
+                                     struct embed_model **ret_model, struct status *st)
 {
     struct embed_model *model = calloc(1, sizeof *model);
 
     if (model == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     pthread_mutex_init(&model->hash_lock, NULL);
-    if (open_files(model, dir, st) != STATUS_OK) {
+    if (open_files(model, dir, st) != STATUS_OK ||
+        choose_kernels(model, precision, st) != STATUS_OK) {
         embed_model_close(model);
         return st->code;
     }
-    choose_kernels(model);
     *ret_model = model;
     return STATUS_OK;
+}
+
+enum status_code embed_model_open(const char *dir, struct embed_model **ret_model,
+                                  struct status *st)
+{
+    return embed_model_open_as(dir, EMBED_FLOAT32, ret_model, st);
 }
 
 void embed_model_close(struct embed_model *model)
 {
     if (model == NULL)
         return;
+    packed_weights_free(model->encoder.packed);
     safetensors_close(model->file);
     tokenizer_close(model->tokenizer);
     pthread_mutex_destroy(&model->hash_lock);
@@ -163,6 +184,29 @@ enum status_code embed_model_info(struct embed_model *model, struct embed_info *
                                      .max_tokens = EMBED_MAX_TOKENS };
     snprintf(ret_info->sha256, sizeof ret_info->sha256, "%s", model->sha256);
     return STATUS_OK;
+}
+
+enum embed_precision embed_model_precision(const struct embed_model *model)
+{
+    return model->precision;
+}
+
+static const char *const precision_names[] = { "float32", "bfloat16" };
+
+const char *embed_precision_name(enum embed_precision precision)
+{
+    return precision_names[precision];
+}
+
+enum status_code embed_precision_parse(const char *name, enum embed_precision *ret_precision,
+                                       struct status *st)
+{
+    for (size_t i = 0; i < sizeof precision_names / sizeof *precision_names; i++)
+        if (strcmp(name, precision_names[i]) == 0) {
+            *ret_precision = (enum embed_precision)i;
+            return STATUS_OK;
+        }
+    return status_set(st, STATUS_INVALID_ARGUMENT, "takes float32 or bfloat16, not '%s'", name);
 }
 
 const char *embed_model_kernels(const struct embed_model *model)

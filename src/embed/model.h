@@ -4,10 +4,9 @@
 /** The inside of an open model, for the worker. Immutable but for the hash under its lock. */
 
 #include "src/embed/embed.h"
-#include "src/embed/kernels.h"
+#include "src/embed/encoder.h"
 #include "src/embed/safetensors.h"
 #include "src/embed/tokenizer.h"
-#include "src/embed/weights.h"
 
 #include <pthread.h>
 
@@ -16,8 +15,8 @@ enum { MODEL_KERNELS_TEXT_SIZE = 64 };
 struct embed_model {
     struct tokenizer *tokenizer;
     struct safetensors *file;
-    struct weights weights;
-    const struct embed_kernels *kernels;
+    struct encoder encoder;
+    enum embed_precision precision;
     char kernels_text[MODEL_KERNELS_TEXT_SIZE];
 
     pthread_mutex_t hash_lock;

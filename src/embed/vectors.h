@@ -3,7 +3,7 @@
 
 /**
  * One register full of floats, as wide as the instruction set this file is compiled for has them
- * (GCC's vector extensions); internal to kernels.c. + - * / work element by element.
+ * (GCC's vector extensions); internal to the kernels. + - * / work element by element.
  */
 
 #include <stdint.h>
@@ -11,10 +11,13 @@
 
 #if defined(__AVX512F__)
 enum { LANES = 16 };
+#define VECTOR_INDEX 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #elif defined(__AVX2__)
 enum { LANES = 8 };
+#define VECTOR_INDEX 0, 1, 2, 3, 4, 5, 6, 7
 #else
 enum { LANES = 4 };
+#define VECTOR_INDEX 0, 1, 2, 3
 #endif
 
 typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
@@ -45,31 +48,34 @@ VECTOR_INLINE floats floats_max(floats a, floats b)
     return (floats)((a_wins & (words)a) | (~a_wins & (words)b));
 }
 
+VECTOR_INLINE floats floats_min(floats a, floats b)
+{
+    return -floats_max(-a, -b);
+}
+
 VECTOR_INLINE floats floats_abs(floats v)
 {
     return (floats)((words)v & UINT32_C(0x7FFFFFFF));
 }
 
+/* Lane i gets lane i ^ distance: neighbours, or neighbouring halves, change places. */
+VECTOR_INLINE floats floats_swap(floats v, uint32_t distance)
+{
+    return __builtin_shuffle(v, (words){ VECTOR_INDEX } ^ distance);
+}
+
 VECTOR_INLINE float floats_sum(floats v)
 {
-    float lanes[LANES];
-
-    floats_store(lanes, v);
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++)
-            lanes[i] += lanes[i + width];
-    return lanes[0];
+    for (uint32_t distance = LANES / 2; distance > 0; distance /= 2)
+        v += floats_swap(v, distance);
+    return v[0];
 }
 
 VECTOR_INLINE float floats_highest(floats v)
 {
-    float lanes[LANES];
-
-    floats_store(lanes, v);
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++)
-            lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
-    return lanes[0];
+    for (uint32_t distance = LANES / 2; distance > 0; distance /= 2)
+        v = floats_max(v, floats_swap(v, distance));
+    return v[0];
 }
 
 /**

@@ -46,7 +46,7 @@ bool embed_worker_add(struct embed_worker *worker, struct embed_text text, float
     size_t n = tokenizer_encode(worker->model->tokenizer, text.data, text.length,
                                 batch->ids + batch->n_tokens, ENCODER_TEXT_TOKENS);
 
-    if (batch->n_tokens + n > ENCODER_BATCH_TOKENS)
+    if (batch->n_tokens + n > encoder_batch_tokens(&worker->model->encoder))
         return false;
     batch->texts[batch->n_texts++] =
         (struct encoder_text){ .first = batch->n_tokens, .n_tokens = n, .ret_row = ret_row };
@@ -57,7 +57,7 @@ bool embed_worker_add(struct embed_worker *worker, struct embed_text text, float
 enum status_code embed_worker_run(struct embed_worker *worker, struct status *st)
 {
     struct encoder_batch *batch = worker->batch;
-    bool ok = encoder_run(&worker->model->weights, worker->model->kernels, batch);
+    bool ok = encoder_run(&worker->model->encoder, batch);
 
     batch->n_texts = batch->n_tokens = 0;
     if (!ok)

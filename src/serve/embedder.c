@@ -22,8 +22,20 @@ static const ProtobufCServiceDescriptor *const service = &sutra__v1__embedding_s
 
 /* ---- Opening ---- */
 
+static enum status_code open_in_precision(struct embedder *embedder, const char *dir,
+                                          enum embed_precision precision, struct status *st)
+{
+    if (embed_model_open_as(dir, precision, &embedder->model, st) != STATUS_OK)
+        return st->code;
+    if (embed_model_precision(embedder->model) != precision)
+        log_line(LOG_WARN, "no_bfloat16",
+                 LOG_TEXT("message", "this machine has no AMX_BF16: embedding in float32"));
+    return STATUS_OK;
+}
+
 static enum status_code open_model(struct embedder *embedder,
-                                   const struct embedder_options *options, struct status *st)
+                                   const struct embedder_options *options,
+                                   enum embed_precision precision, struct status *st)
 {
     const struct embed_queue_options queue_options = {
         .threads = options->threads,
@@ -39,7 +51,7 @@ static enum status_code open_model(struct embedder *embedder,
         }
         dir = default_dir;
     }
-    if (embed_model_open(dir, &embedder->model, st) != STATUS_OK)
+    if (open_in_precision(embedder, dir, precision, st) != STATUS_OK)
         return st->code;
     return embed_queue_start(embedder->model, &queue_options, &embedder->queue, st);
 }
@@ -47,14 +59,18 @@ static enum status_code open_model(struct embedder *embedder,
 enum status_code embedder_open(const struct embedder_options *options, struct rpc_loop *loop,
                                struct embedder **ret, struct status *st)
 {
-    struct embedder *embedder = calloc(1, sizeof *embedder);
+    struct embedder *embedder;
+    enum embed_precision precision;
 
+    if (embed_precision_parse(options->precision, &precision, st) != STATUS_OK)
+        return status_wrap(st, "precision");
+    embedder = calloc(1, sizeof *embedder);
     if (embedder == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     if (options->address[0] != '\0')
         rpc_channel_open(loop, options->address, NULL, &embedder->channel, st);
     else
-        open_model(embedder, options, st);
+        open_model(embedder, options, precision, st);
     if (st->code == STATUS_FAILED_PRECONDITION) {
         embedder->missing = *st;
         log_line(LOG_WARN, "no_model", LOG_TEXT("message", st->message));

@@ -23,9 +23,12 @@ struct embedder_options {
     const char *address;   /* "" or that of an EmbeddingService; wins over the model */
     const char *model_dir; /* "": embed_model_default_dir() */
     size_t threads;        /* for a model in this process */
+    const char *precision; /* of a model in this process: see embed_precision_parse() */
 };
 
-/** Opens what the options name. A missing model is no error here; a damaged one is. */
+/** Opens what the options name. A missing model is no error here; a damaged one is, and so is a
+ * precision that there is not. Where the machine cannot compute in bfloat16 the model is opened in
+ * float32, which is logged. */
 enum status_code embedder_open(const struct embedder_options *options, struct rpc_loop *loop,
                                struct embedder **ret, struct status *st);
 

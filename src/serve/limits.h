@@ -31,6 +31,9 @@ enum {
     LIMIT_CALL_ARENA_BYTES = 256 << 20,
 };
 
+/** What a search that asks for nothing else aims at: its share of the exact hits. */
+#define DEFAULT_RECALL_TARGET 0.99f
+
 /** RESOURCE_EXHAUSTED for a call whose arena is full. */
 static inline enum status_code limit_call_memory(struct status *st)
 {

@@ -42,7 +42,8 @@
  *                                                 type u8 | length u8 | source |
  *                                                 length u8 | target | label
  *   terms, times                               reserved, empty
- *   meta      "format" -> u32, "shard" -> u32, "codebook" -> bytes, "counters" -> 6 u64:
+ *   meta      "format" -> u32, "shard" -> u32, "vector_format" -> u32 (absent: 0),
+ *             "codebook" -> bytes, "calibration" -> bytes, "counters" -> 6 u64:
  *             concepts, vectors, content bytes, out records, in records, last sequence
  *             (a merge adds the first five and takes the greater of the sixth)
  *
@@ -88,6 +89,7 @@ struct store_vector {
     size_t refinement_size;
     const uint8_t *code;       /* [STORE_CODE_BYTES], NULL when codebook_version is 0 */
     uint64_t codebook_version; /* 0: not encoded */
+    const void *hint; /* not stored: passed from a write on to on_vector(); NULL in results */
 };
 
 struct store_association {
@@ -108,6 +110,7 @@ struct store_options {
     const char *path;         /* created if missing, its parent must exist */
     bool has_shard;           /* false: whatever the folder says */
     uint32_t shard;           /* another than the folder was made for: FAILED_PRECONDITION */
+    uint32_t vector_format;   /* what rows are, to the caller; likewise */
     size_t block_cache_bytes; /* 0: 64 MiB */
 
     /* Whether the concepts of @slot are kept here. NULL: all are. Called from writing threads. */
@@ -209,7 +212,8 @@ struct store_code {
     struct concept_id id;
     const void *refinement;
     size_t refinement_size;
-    const uint8_t *code; /* [STORE_CODE_BYTES] */
+    const uint8_t *code;  /* [STORE_CODE_BYTES] */
+    bool drop_refinement; /* the code is all that stays: the row becomes empty */
 };
 
 /** Gives @n vectors the codes of @codebook_version (not 0), each only if its refinement row is
@@ -338,6 +342,14 @@ enum status_code store_neighbors(struct store *store, const struct store_neighbo
                                  struct arena *arena, struct store_neighbors *ret,
                                  struct status *st);
 
+/** Calls @visit for the vectors of @n concepts as they are now, one after the other, NULL where
+ * there is none, under the ids' locks: like on_vector(), after which it is ordered, @visit must not
+ * write to this store. Ends early when it returns false. */
+enum status_code store_visit_vectors(struct store *store, const struct concept_id *ids, size_t n,
+                                     bool (*visit)(void *context, const struct concept_id *id,
+                                                   const struct store_vector *vector),
+                                     void *context, struct status *st);
+
 /** Calls @visit for every vector, in (slot, id) order, as of one moment; stops early when it
  * returns false. The arguments of @visit are valid during the call. */
 enum status_code store_scan_vectors(struct store *store,
@@ -347,13 +359,19 @@ enum status_code store_scan_vectors(struct store *store,
 
 /* ---- The shard -------------------------------------------------------------------------- */
 
-/** Replaces the codebook. */
-enum status_code store_put_codebook(struct store *store, const void *data, size_t size, bool synced,
-                                    struct status *st);
+/** What is kept once per shard; opaque. */
+enum store_blob {
+    STORE_CODEBOOK,
+    STORE_CALIBRATION,
+};
 
-/** The codebook in @arena; empty when there is none. */
-enum status_code store_get_codebook(struct store *store, struct arena *arena, struct text_view *ret,
-                                    struct status *st);
+/** Replaces the blob. */
+enum status_code store_put_blob(struct store *store, enum store_blob blob, const void *data,
+                                size_t size, bool synced, struct status *st);
+
+/** The blob in @arena; empty when there is none. */
+enum status_code store_get_blob(struct store *store, enum store_blob blob, struct arena *arena,
+                                struct text_view *ret, struct status *st);
 
 struct store_stats {
     uint64_t concepts;
@@ -374,6 +392,9 @@ uint64_t store_sequence(struct store *store);
 /** Moves what is still in the log only into sorted, compressed files, and drops the log: less disk,
  * and a faster open. Reads and writes go on. */
 enum status_code store_flush(struct store *store, struct status *st);
+
+/** Rewrites the vectors, most of which were replaced: less disk. Long; reads and writes go on. */
+enum status_code store_compact_vectors(struct store *store, struct status *st);
 
 /** Rewrites the folder into its smallest form; long. Reads and writes go on. */
 enum status_code store_compact(struct store *store, struct status *st);

@@ -7,7 +7,7 @@ static struct store_vector encoded(const struct store_code *item, uint64_t codeb
 {
     return (struct store_vector){
         .refinement = item->refinement,
-        .refinement_size = item->refinement_size,
+        .refinement_size = item->drop_refinement ? 0 : item->refinement_size,
         .code = item->code,
         .codebook_version = codebook_version,
     };

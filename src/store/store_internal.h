@@ -317,4 +317,8 @@ enum status_code store_pin(struct store *store, enum store_family family,
 enum status_code store_meta_claim(struct store *store, const struct store_options *options,
                                   struct status *st);
 
+/** The same with the format of the vectors; after store_counters_load(), since folders that do not
+ * say have the first one. */
+enum status_code store_meta_claim_vectors(struct store *store, uint32_t format, struct status *st);
+
 #endif

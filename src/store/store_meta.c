@@ -90,17 +90,37 @@ enum status_code store_meta_claim(struct store *store, const struct store_option
     return claim_shard(store, options->shard, st);
 }
 
-enum status_code store_put_codebook(struct store *store, const void *data, size_t size, bool synced,
-                                    struct status *st)
+enum status_code store_meta_claim_vectors(struct store *store, uint32_t format, struct status *st)
 {
-    return put(store, "codebook", data, size, synced, st);
+    uint32_t stored = 0;
+    bool found;
+
+    if (get_u32(store, "vector_format", &found, &stored, st) != STATUS_OK)
+        return st->code;
+    if (!found && store->counters[COUNTER_VECTORS] == 0)
+        return put_u32(store, "vector_format", format, st);
+    if (stored != format)
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "its vectors are of format %u, not of format %u", stored, format);
+    return STATUS_OK;
 }
 
-enum status_code store_get_codebook(struct store *store, struct arena *arena, struct text_view *ret,
-                                    struct status *st)
+static const char *const blob_names[] = {
+    [STORE_CODEBOOK] = "codebook",
+    [STORE_CALIBRATION] = "calibration",
+};
+
+enum status_code store_put_blob(struct store *store, enum store_blob blob, const void *data,
+                                size_t size, bool synced, struct status *st)
+{
+    return put(store, blob_names[blob], data, size, synced, st);
+}
+
+enum status_code store_get_blob(struct store *store, enum store_blob blob, struct arena *arena,
+                                struct text_view *ret, struct status *st)
 {
     struct text_view copy = { 0 };
-    char *data = get(store, "codebook", &copy.length, st);
+    char *data = get(store, blob_names[blob], &copy.length, st);
 
     if (data != NULL) {
         copy.data = arena_copy(arena, data, copy.length);

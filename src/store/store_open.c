@@ -257,7 +257,9 @@ enum status_code store_open(const struct store_options *options, struct store **
     }
     if (open_database(store, options->block_cache_bytes, st) != STATUS_OK ||
         store_meta_claim(store, options, st) != STATUS_OK ||
-        store_counters_load(store, st) != STATUS_OK || count_outbox(store, st) != STATUS_OK) {
+        store_counters_load(store, st) != STATUS_OK ||
+        store_meta_claim_vectors(store, options->vector_format, st) != STATUS_OK ||
+        count_outbox(store, st) != STATUS_OK) {
         status_wrap(st, "open store '%s'", options->path);
         goto out;
     }

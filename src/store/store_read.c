@@ -224,6 +224,44 @@ enum status_code store_list(struct store *store, uint16_t first_slot, uint16_t l
     return st->code;
 }
 
+static enum status_code visit_now(struct store *store, const struct concept_id *id,
+                                  bool (*visit)(void *context, const struct concept_id *id,
+                                                const struct store_vector *vector),
+                                  void *context, bool *ret_more, struct status *st)
+{
+    struct store_vector vector;
+    struct store_value value;
+    struct store_key key;
+
+    store_key_concept(id, &key);
+    if (store_pin(store, FAMILY_VECTORS, &key, &value, st) != STATUS_OK)
+        return st->code;
+    if (value.data == NULL)
+        *ret_more = visit(context, id, NULL);
+    else if (store_vector_read((struct text_view){ value.data, value.size }, &vector, st) ==
+             STATUS_OK)
+        *ret_more = visit(context, id, &vector);
+    store_value_release(&value);
+    return st->code;
+}
+
+enum status_code store_visit_vectors(struct store *store, const struct concept_id *ids, size_t n,
+                                     bool (*visit)(void *context, const struct concept_id *id,
+                                                   const struct store_vector *vector),
+                                     void *context, struct status *st)
+{
+    struct stripes set = { 0 };
+    bool more = true;
+
+    for (size_t i = 0; i < n; i++)
+        stripes_add(&set, &ids[i]);
+    store_lock(store, &set);
+    for (size_t i = 0; i < n && more && st->code == STATUS_OK; i++)
+        visit_now(store, &ids[i], visit, context, &more, st);
+    store_unlock(store, &set);
+    return st->code;
+}
+
 /* An iterator sees its family as of the moment it was made. */
 enum status_code store_scan_vectors(struct store *store,
                                     bool (*visit)(void *context, const struct concept_id *id,

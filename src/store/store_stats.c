@@ -70,14 +70,26 @@ enum status_code store_flush(struct store *store, struct status *st)
 }
 
 /* Also what already lies at the bottom, which a compaction by itself would leave there as it is. */
-enum status_code store_compact(struct store *store, struct status *st)
+static char *compact_families(struct store *store, unsigned first, unsigned last)
 {
     rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
     char *error = flush_families(store);
 
     rocksdb_compactoptions_set_bottommost_level_compaction(options, 2 /* force */);
-    for (unsigned i = 0; i < FAMILY_COUNT && error == NULL; i++)
+    for (unsigned i = first; i <= last && error == NULL; i++)
         rocksdb_compact_range_cf_opt(store->db, store->families[i], options, NULL, 0, NULL, 0);
     rocksdb_compactoptions_destroy(options);
+    return error;
+}
+
+enum status_code store_compact_vectors(struct store *store, struct status *st)
+{
+    char *error = compact_families(store, FAMILY_VECTORS, FAMILY_VECTORS);
+    return error == NULL ? STATUS_OK : store_status(st, error);
+}
+
+enum status_code store_compact(struct store *store, struct status *st)
+{
+    char *error = compact_families(store, 0, FAMILY_COUNT - 1);
     return error == NULL ? STATUS_OK : store_status(st, error);
 }

@@ -4,64 +4,155 @@
 #include <string.h>
 
 #include "src/vector/codebook_impl.h"
-#include "src/vector/kernel.h"
 #include "src/vector/refine.h"
 
 enum {
-    TABLE_TOP = 127,     /* two entries fit a byte: kernels add them before widening */
-    CHUNK_FLOATS = 9216, /* of rotated rows on the stack: 24 rows at d = 384 */
     NORMS = CODEBOOK_PARTS * CODEBOOK_CENTROIDS,
+    CHUNK_VALUES = 24576, /* of rotated rows on the stack: 64 rows at d = 384 */
+    CHUNK_ROWS = CHUNK_VALUES / (4 * CODEBOOK_PARTS),
+    TILE_ROWS = 16,
 };
 
-/*
- * The quantised range, as a share of the widest part's range. What lies deeper below a part's best
- * entry saturates: it would belong to a code far from the query anyway.
- */
-static const float TABLE_CLIP = 0.6f;
-
-bool codebook_dimension_valid(size_t d)
+/* In whole tiles where there is room for one: the rest of a chunk would cost as much as a tile. */
+static size_t chunk_rows(size_t d)
 {
-    return d >= CODEBOOK_PARTS && d <= VECTOR_MAX_DIMENSION && d % CODEBOOK_PARTS == 0;
+    size_t rows = CHUNK_VALUES / d;
+
+    return rows < TILE_ROWS ? rows : rows / TILE_ROWS * TILE_ROWS;
 }
 
-struct codebook *codebook_new(size_t d)
+/* Sixteen columns of a packed matrix come from sixteen values, four dimensions at a time. */
+bool codebook_dimension_valid(size_t d)
 {
-    size_t floats = d * d + d * CODEBOOK_CENTROIDS + 2 * NORMS; /* each a multiple of 16 */
-    struct codebook *codebook = calloc(1, sizeof *codebook);
-    float *block = aligned_alloc(64, floats * sizeof *block);
+    return d > 0 && d <= VECTOR_MAX_DIMENSION && d % (size_t)(4 * CODEBOOK_PARTS) == 0;
+}
 
-    if (codebook == NULL || block == NULL) {
+bool codebook_cells_valid(size_t cells)
+{
+    return cells <= CODEBOOK_MAX_CELLS && cells % KERNEL_COLUMNS == 0;
+}
+
+/* The next @bytes of a block, or, with no block yet, only their place in it. */
+static void *carve(uint8_t *block, size_t *offset, size_t bytes)
+{
+    void *place = block == NULL ? NULL : block + *offset;
+
+    *offset += (bytes + 63) & ~(size_t)63;
+    return place;
+}
+
+static size_t lay_out(struct codebook *codebook, uint8_t *block, size_t d, size_t cells)
+{
+    size_t offset = 0;
+
+    codebook->column_factors = carve(block, &offset, d * sizeof(float));
+    codebook->rotation = carve(block, &offset, d * d);
+    codebook->centroids = carve(block, &offset, d * CODEBOOK_CENTROIDS);
+    codebook->cells = carve(block, &offset, cells * d);
+    codebook->row_factors = carve(block, &offset, d * sizeof(float));
+    codebook->packed_rotation = carve(block, &offset, d * d);
+    codebook->packed_centroids = carve(block, &offset, d * CODEBOOK_CENTROIDS);
+    codebook->packed_cells = carve(block, &offset, cells * d);
+    codebook->half_norms = carve(block, &offset, NORMS * sizeof(int32_t));
+    codebook->columns = carve(block, &offset, d * CODEBOOK_CENTROIDS * sizeof(float));
+    codebook->penalties = carve(block, &offset, NORMS * sizeof(float));
+    return offset;
+}
+
+struct codebook *codebook_new(size_t d, size_t cells)
+{
+    struct codebook *codebook = calloc(1, sizeof *codebook);
+    uint8_t *block = codebook == NULL ? NULL : aligned_alloc(64, lay_out(codebook, NULL, d, cells));
+
+    if (block == NULL) {
         free(codebook);
-        free(block);
         return NULL;
     }
+    lay_out(codebook, block, d, cells);
     atomic_init(&codebook->references, 1);
     codebook->info.dimension = d;
+    codebook->info.cells = (uint32_t)cells;
     codebook->part_width = d / CODEBOOK_PARTS;
-    codebook->rotation = block;
-    codebook->centroids = codebook->rotation + d * d;
-    codebook->half_norms = codebook->centroids + d * CODEBOOK_CENTROIDS;
-    codebook->penalties = codebook->half_norms + NORMS;
     return codebook;
 }
 
-static float squared_norm(const float *part, size_t w, size_t centroid)
+/* Packs the columns that @rows [count][d] are when they stand upright, sixteen at a time. */
+static void pack_upright(const int8_t *rows, size_t count, size_t d, uint8_t *ret_packed)
 {
-    float sum = 0;
+    int8_t upright[VECTOR_MAX_DIMENSION * KERNEL_COLUMNS];
 
-    for (size_t k = 0; k < w; k++)
-        sum += part[k * CODEBOOK_CENTROIDS + centroid] * part[k * CODEBOOK_CENTROIDS + centroid];
+    for (size_t first = 0; first < count; first += KERNEL_COLUMNS) {
+        for (size_t k = 0; k < d; k++)
+            for (size_t c = 0; c < KERNEL_COLUMNS; c++)
+                upright[k * KERNEL_COLUMNS + c] = rows[(first + c) * d + k];
+        vector_kernel_pack(upright, d, KERNEL_COLUMNS, ret_packed + first * d);
+    }
+}
+
+void codebook_complete_rotation(struct codebook *codebook)
+{
+    size_t d = codebook->info.dimension;
+
+    vector_kernel_pack(codebook->rotation, d, d, codebook->packed_rotation);
+    for (size_t j = 0; j < d; j++)
+        codebook->row_factors[j] = codebook->column_factors[j] / codebook->step;
+}
+
+static int32_t squared_length(const int8_t *values, size_t d)
+{
+    int32_t sum = 0;
+
+    for (size_t i = 0; i < d; i++)
+        sum += values[i] * values[i];
     return sum;
+}
+
+static void complete_part(struct codebook *codebook, size_t part)
+{
+    size_t w = codebook->part_width;
+    const int8_t *centroids = codebook_part(codebook, part);
+    float *columns = codebook->columns + part * w * CODEBOOK_CENTROIDS;
+    float unit = codebook->step * codebook->step;
+
+    pack_upright(centroids, CODEBOOK_CENTROIDS, w,
+                 codebook->packed_centroids + part * w * CODEBOOK_CENTROIDS);
+    for (size_t c = 0; c < CODEBOOK_CENTROIDS; c++) {
+        size_t norm = part * CODEBOOK_CENTROIDS + c;
+        int32_t squares = squared_length(centroids + c * w, w);
+        codebook->half_norms[norm] = squares / 2;
+        codebook->penalties[norm] = CODEBOOK_BETA * ((float)squares * unit);
+        for (size_t k = 0; k < w; k++)
+            columns[k * CODEBOOK_CENTROIDS + c] = codebook->step * (float)centroids[c * w + k];
+    }
+}
+
+void codebook_complete_centroids(struct codebook *codebook)
+{
+    for (size_t p = 0; p < CODEBOOK_PARTS; p++)
+        complete_part(codebook, p);
+}
+
+void codebook_complete_cells(struct codebook *codebook)
+{
+    pack_upright(codebook->cells, codebook->info.cells, codebook->info.dimension,
+                 codebook->packed_cells);
+}
+
+/* What codes stand for has a mean squared length of 1 - mse; a codebook that lost nearly everything
+ * is not made up for. */
+static void complete_similarity(struct codebook *codebook)
+{
+    float kept = fmaxf(1.0f - codebook->info.mean_squared_error, 0.25f);
+
+    codebook->cosine_unit = codebook->step * codebook->step / kept;
 }
 
 void codebook_complete(struct codebook *codebook)
 {
-    for (size_t i = 0; i < NORMS; i++) {
-        float norm = squared_norm(codebook_part(codebook, i / CODEBOOK_CENTROIDS),
-                                  codebook->part_width, i % CODEBOOK_CENTROIDS);
-        codebook->half_norms[i] = 0.5f * norm;
-        codebook->penalties[i] = CODEBOOK_BETA * norm;
-    }
+    complete_similarity(codebook);
+    codebook_complete_rotation(codebook);
+    codebook_complete_centroids(codebook);
+    codebook_complete_cells(codebook);
 }
 
 struct codebook *codebook_ref(struct codebook *codebook)
@@ -75,7 +166,7 @@ void codebook_unref(struct codebook *codebook)
     if (codebook == NULL ||
         atomic_fetch_sub_explicit(&codebook->references, 1, memory_order_acq_rel) > 1)
         return;
-    free(codebook->rotation);
+    free(codebook->column_factors);
     free(codebook);
 }
 
@@ -84,114 +175,112 @@ const struct codebook_info *codebook_info(const struct codebook *codebook)
     return &codebook->info;
 }
 
-static void encode_rotated(const struct codebook *codebook, const float *row, uint8_t *ret_code)
+static void rotate_chunk(const struct codebook *codebook, const int8_t *values, size_t stride,
+                         size_t n, int8_t *ret_rotated)
 {
+    int32_t sums[CHUNK_VALUES] __attribute__((aligned(64)));
     const struct vector_kernel *kernel = vector_kernel();
-    size_t w = codebook->part_width;
-
-    for (size_t p = 0; p < CODEBOOK_PARTS; p++)
-        ret_code[p] = kernel->nearest(row + p * w, codebook_part(codebook, p),
-                                      codebook->half_norms + p * CODEBOOK_CENTROIDS, w);
-}
-
-void codebook_encode(const struct codebook *codebook, const float *rows, size_t n,
-                     uint8_t *ret_codes)
-{
-    float rotated[CHUNK_FLOATS] __attribute__((aligned(64)));
     size_t d = codebook->info.dimension;
-    size_t chunk = CHUNK_FLOATS / d;
 
-    for (size_t start = 0; start < n; start += chunk) {
-        size_t count = n - start < chunk ? n - start : chunk;
-        vector_kernel()->rotate(rows + start * d, count, codebook->rotation, d, rotated);
-        for (size_t i = 0; i < count; i++)
-            encode_rotated(codebook, rotated + i * d, ret_codes + (start + i) * CODEBOOK_PARTS);
-    }
+    kernel->products(values, stride, n, d, codebook->packed_rotation, d, sums);
+    for (size_t i = 0; i < n; i++)
+        kernel->requantise(sums + i * d, codebook->row_factors,
+                           codebook_inverse_length(values + i * stride, d), d, ret_rotated + i * d);
 }
 
-static void decode_rotated(const struct codebook *codebook, const uint8_t *code, float *ret)
+void codebook_rotate(const struct codebook *codebook, const int8_t *values, size_t stride, size_t n,
+                     int8_t *ret_rotated)
 {
-    size_t w = codebook->part_width;
+    size_t d = codebook->info.dimension;
+    size_t chunk = chunk_rows(d);
 
+    for (size_t start = 0; start < n; start += chunk)
+        rotate_chunk(codebook, values + start * stride, stride,
+                     n - start < chunk ? n - start : chunk, ret_rotated + start * d);
+}
+
+/* |row - centroids|^2 = |row|^2 - 2 (row.centroids - |centroids|^2 / 2), where @best is the
+ * bracket.
+ */
+static float error_of(const struct codebook *codebook, const int8_t *rotated, int32_t best)
+{
+    size_t d = codebook->info.dimension;
+    int32_t squares = vector_kernel()->dot_i8(rotated, rotated, d) - 2 * best;
+
+    return (float)squares * (codebook->step * codebook->step);
+}
+
+static void encode_chunk(const struct codebook *codebook, const int8_t *values, size_t stride,
+                         size_t n, uint8_t *ret_codes, float *ret_errors)
+{
+    int8_t rotated[CHUNK_VALUES] __attribute__((aligned(64)));
+    int32_t best[CHUNK_ROWS] __attribute__((aligned(64)));
+
+    rotate_chunk(codebook, values, stride, n, rotated);
+    vector_kernel()->encode(rotated, n, CODEBOOK_PARTS, codebook->part_width,
+                            codebook->packed_centroids, codebook->half_norms, ret_codes,
+                            ret_errors == NULL ? NULL : best);
+    for (size_t i = 0; ret_errors != NULL && i < n; i++)
+        ret_errors[i] = error_of(codebook, rotated + i * codebook->info.dimension, best[i]);
+}
+
+void codebook_encode(const struct codebook *codebook, const int8_t *values, size_t stride, size_t n,
+                     uint8_t *ret_codes, uint32_t *ret_cells, float *ret_errors)
+{
+    size_t chunk = chunk_rows(codebook->info.dimension);
+
+    for (size_t start = 0; start < n; start += chunk)
+        encode_chunk(codebook, values + start * stride, stride,
+                     n - start < chunk ? n - start : chunk, ret_codes + start * CODEBOOK_PARTS,
+                     ret_errors == NULL ? NULL : ret_errors + start);
+    if (ret_cells != NULL)
+        codebook_assign(codebook, values, stride, n, ret_cells);
+}
+
+/* The rotated row that a code stands for, [d]. Copies of a known length are single moves. */
+__attribute__((always_inline)) static inline void
+gather_width(const struct codebook *codebook, const uint8_t *code, size_t w, int8_t *ret)
+{
     for (size_t p = 0; p < CODEBOOK_PARTS; p++)
-        for (size_t k = 0; k < w; k++)
-            ret[p * w + k] = codebook_part(codebook, p)[k * CODEBOOK_CENTROIDS + code[p]];
+        memcpy(ret + p * w, codebook->centroids + (p * CODEBOOK_CENTROIDS + code[p]) * w, w);
+}
+
+static void gather(const struct codebook *codebook, const uint8_t *code, int8_t *ret)
+{
+    if (codebook->part_width == 8) /* d = 384 */
+        gather_width(codebook, code, 8, ret);
+    else if (codebook->part_width == 16)
+        gather_width(codebook, code, 16, ret);
+    else
+        gather_width(codebook, code, codebook->part_width, ret);
 }
 
 void codebook_decode(const struct codebook *codebook, const uint8_t code[CODEBOOK_CODE_BYTES],
                      float *ret_vector)
 {
-    float rotated[VECTOR_MAX_DIMENSION];
+    int8_t rotated[VECTOR_MAX_DIMENSION];
+    float scaled[VECTOR_MAX_DIMENSION];
     size_t d = codebook->info.dimension;
 
-    decode_rotated(codebook, code, rotated);
+    gather(codebook, code, rotated);
+    for (size_t j = 0; j < d; j++)
+        scaled[j] = (codebook->step * codebook->column_factors[j]) * (float)rotated[j];
     for (size_t i = 0; i < d; i++) {
-        const float *row = codebook->rotation + i * d; /* the inverse is the transpose */
+        const int8_t *row = codebook->rotation + i * d; /* the inverse is the transpose */
         ret_vector[i] = 0;
         for (size_t j = 0; j < d; j++)
-            ret_vector[i] += row[j] * rotated[j];
+            ret_vector[i] += (float)row[j] * scaled[j];
     }
 }
 
-/* What quantising needs to know of the unquantised tables. */
-struct table_extent {
-    float tops[CODEBOOK_PARTS]; /* greatest entry of each part */
-    float top_sum;
-    float widest; /* range of a part */
-};
-
-static void fill_values(const struct codebook *codebook, const float *rotated,
-                        float values[CODEBOOK_PARTS][CODEBOOK_CENTROIDS],
-                        struct table_extent *ret_extent)
+float codebook_similarity(const struct codebook *codebook, const uint8_t a[CODEBOOK_CODE_BYTES],
+                          const uint8_t b[CODEBOOK_CODE_BYTES])
 {
-    size_t w = codebook->part_width;
+    int8_t rotated_a[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
+    int8_t rotated_b[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
+    size_t d = codebook->info.dimension;
 
-    *ret_extent = (struct table_extent){ .top_sum = 0 };
-    for (size_t p = 0; p < CODEBOOK_PARTS; p++) {
-        struct vector_range range =
-            vector_kernel()->estimates(rotated + p * w, codebook_part(codebook, p),
-                                       codebook->penalties + p * CODEBOOK_CENTROIDS, w, values[p]);
-        float width = range.greatest - range.least;
-        ret_extent->tops[p] = range.greatest;
-        ret_extent->top_sum += range.greatest;
-        ret_extent->widest = width > ret_extent->widest ? width : ret_extent->widest;
-    }
-}
-
-/* Wide enough that bias + step * sum rounds to another float for every sum. */
-static float choose_step(const struct table_extent *extent)
-{
-    float least = (1.0f + (extent->top_sum < 0 ? -extent->top_sum : extent->top_sum)) / 65536.0f;
-    float step = TABLE_CLIP * extent->widest / TABLE_TOP;
-
-    return step > least ? step : least;
-}
-
-void codebook_query_init(struct codebook_query *query, const struct codebook *codebook,
-                         const float *unit)
-{
-    float values[CODEBOOK_PARTS][CODEBOOK_CENTROIDS] __attribute__((aligned(64)));
-    float rotated[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
-    const struct vector_kernel *kernel = vector_kernel();
-    struct table_extent extent;
-
-    kernel->rotate(unit, 1, codebook->rotation, codebook->info.dimension, rotated);
-    fill_values(codebook, rotated, values, &extent);
-    query->step = choose_step(&extent);
-    for (size_t p = 0; p < CODEBOOK_PARTS; p++)
-        kernel->quantise(values[p], extent.tops[p], 1.0f / query->step, query->table[p]);
-    /* The mean of |c|^2 over unit vectors is 1 - mse: beta times it puts the scale back in place.
-     */
-    query->bias = extent.top_sum - query->step * (TABLE_TOP * CODEBOOK_PARTS) +
-                  CODEBOOK_BETA * (1.0f - codebook->info.mean_squared_error);
-}
-
-float codebook_query_score(const struct codebook_query *query,
-                           const uint8_t code[CODEBOOK_CODE_BYTES])
-{
-    uint32_t sum = 0;
-
-    for (size_t p = 0; p < CODEBOOK_PARTS; p++)
-        sum += query->table[p][code[p]];
-    return codebook_query_approximate(query, sum);
+    gather(codebook, a, rotated_a);
+    gather(codebook, b, rotated_b);
+    return (float)vector_kernel()->dot_i8(rotated_a, rotated_b, d) * codebook->cosine_unit;
 }

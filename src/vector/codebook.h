@@ -2,19 +2,26 @@
 #define SUTRA_VECTOR_CODEBOOK_H
 
 /**
- * A product quantiser: 48 bytes for a unit vector (32 : 1 at 384 dimensions).
+ * A product quantiser: 48 bytes for a unit vector (32 : 1 at 384 dimensions), and, when there are
+ * enough vectors, the coarse cells of an inverted file over the same codes.
  * Jégou, Douze, Schmid: Product Quantization for Nearest Neighbor Search, PAMI 2011.
  *
  * A vector is rotated, cut into 48 parts of w = d / 48 dimensions, and each part is replaced by the
  * number of the nearest of that part's 256 centroids. The rotation comes from the samples'
- * principal directions, dealt out so that all parts carry about the same variance (Ge, He, Ke, Sun:
- * Optimized Product Quantization, CVPR 2013, §3.2.1).
+ * principal directions, dealt out so that all parts carry about the same variance, and is turned
+ * further towards what codes stand for while the centroids are learnt (Ge, He, Ke, Sun: Optimized
+ * Product Quantization, CVPR 2013, §3.2.1 and §3.1.2). A cell is a unit vector; a vector belongs to
+ * the cell of the greatest product. Codes do not depend on cells: searching all cells is searching
+ * everything.
+ *
+ * What is encoded are the int8 values of a refinement row (refine.h). Rotation, centroids and cells
+ * are kept in 8-bit integers, too, so that codes, cells and query tables have the same bits on
+ * every kernel and machine, alone or in a batch.
  *
  * A codebook is immutable once trained or parsed, shared by reference count, and safe to use from
- * any number of threads. Encoding and query tables use no fused or reordered float operations:
- * their results have the same bits on every kernel and machine, alone or in a batch.
+ * any number of threads.
  *
- * Letters: d dimensions (a multiple of 48, at most VECTOR_MAX_DIMENSION), n vectors.
+ * Letters: d dimensions (a multiple of 192, at most VECTOR_MAX_DIMENSION), n vectors, l cells.
  */
 
 #include <stdbool.h>
@@ -29,37 +36,67 @@ enum {
     CODEBOOK_CENTROIDS = 256,
     CODEBOOK_CODE_BYTES = CODEBOOK_PARTS,
     CODEBOOK_MIN_SAMPLES = CODEBOOK_CENTROIDS,
+    CODEBOOK_MAX_CELLS = 4096,
+    CODEBOOK_SAMPLES_PER_CELL = 16, /* at least, of those that cells are trained on */
+    CODEBOOK_CELLS_FROM = 40000,
+    CODEBOOK_SPLIT_AT = 4,  /* times the mean size of a cell */
+    CODEBOOK_MERGE_AT = 16, /* the mean divided by it */
 };
 
 struct codebook;
 
 struct codebook_info {
     size_t dimension;
-    uint64_t version;         /* given at training; codes of different versions do not mix */
+    uint64_t version;         /* given at training; grows when anything changes */
+    uint64_t code_version;    /* codes of equal code_version mix; that of the training */
     uint64_t trained_on;      /* samples */
-    float mean_squared_error; /* of the samples: mean |x - decode(encode(x))|^2 */
+    uint64_t trained_at;      /* vectors there were at training, for deciding when to train again */
+    float mean_squared_error; /* mean |x - decode(encode(x))|^2, held out from the training if given
+                               */
+    uint32_t cells;           /* 0: none; else a multiple of 16 */
 };
 
 struct codebook_train_options {
     uint64_t seed;
     uint32_t iterations; /* of k-means, >= 1; 20 is a good number */
-    uint64_t version;
+    uint64_t version;    /* and code_version */
+    uint64_t stored;     /* becomes trained_at */
+    uint32_t cells; /* 0, or a multiple of 16 up to CODEBOOK_MAX_CELLS; see codebook_cells_for() */
+    const float *held_out; /* [held_out_count][d] like the samples, none of them; NULL: none */
+    size_t held_out_count;
     void (*progress)(void *context, double fraction); /* rises to 1; NULL: none */
     bool (*cancelled)(void *context);                 /* polled some 1000 times; NULL: never */
     void *context;
 };
 
+/** How many cells pay for @stored vectors in the cluster: 0 below CODEBOOK_CELLS_FROM. */
+uint32_t codebook_cells_for(uint64_t stored);
+
 /**
  * Learns a codebook from @samples [n][d], unit vectors, n >= CODEBOOK_MIN_SAMPLES (a random 65,536
- * are plenty). Same samples, options and machine: same codebook. About 7 s on one core for 65,536 x
- * 384; runs in the caller's thread; needs about as much memory as the samples once more.
+ * are plenty) and >= cells * CODEBOOK_SAMPLES_PER_CELL. Same samples, options and machine: same
+ * codebook. Some seconds on one core for 65,536 x 384; runs in the caller's thread; needs about as
+ * much memory as the samples once more.
  *
- * Errors: INVALID_ARGUMENT (d, n, iterations, a sample that is not finite), CANCELLED,
- * RESOURCE_EXHAUSTED (memory). The caller owns one reference of *@ret.
+ * Errors: INVALID_ARGUMENT (d, n, iterations, cells, a sample that is not finite), CANCELLED,
+ * RESOURCE_EXHAUSTED (memory), INTERNAL (k-means went astray). The caller owns one reference of
+ * *@ret.
  */
 enum status_code codebook_train(const float *samples, size_t n, size_t d,
                                 const struct codebook_train_options *options, struct codebook **ret,
                                 struct status *st);
+
+/**
+ * The same codes over other cells: a cell that holds more than CODEBOOK_SPLIT_AT times the mean of
+ * @sizes [l] is split in two (2-means of its samples), one with less than the mean divided by
+ * CODEBOOK_MERGE_AT is dropped, the number of cells staying the same as far as it goes. @version
+ * is that of the result, which keeps code_version. *@ret NULL, and OK, if no cell is out of bounds
+ * or those that are do not fall apart into two. Errors: FAILED_PRECONDITION (no cells),
+ * INVALID_ARGUMENT (a sample), RESOURCE_EXHAUSTED.
+ */
+enum status_code codebook_rebalance(const struct codebook *codebook, const uint64_t *sizes,
+                                    const float *samples, size_t n, uint64_t version,
+                                    struct codebook **ret, struct status *st);
 
 struct codebook *codebook_ref(struct codebook *codebook);
 
@@ -69,40 +106,41 @@ void codebook_unref(struct codebook *codebook);
 /** Valid as long as the caller's reference. */
 const struct codebook_info *codebook_info(const struct codebook *codebook);
 
-/**
- * Appends the codebook (984 KB at d = 384); @out turns `failed` when memory runs out.
- * Little-endian:
- *
- *      0  char     magic[8]   "SUTRACBK"
- *      8  uint32   format     1
- *     12  uint32   d
- *     16  uint32   parts      48
- *     20  uint32   centroids  256
- *     24  uint64   version
- *     32  uint64   trained_on
- *     40  float32  mean_squared_error
- *     44  uint32   0
- *     48  float32  rotation[d][d]          y[j] = sum over i of x[i] * rotation[i][j]
- *      .  float32  centroids[48][w][256]   w = d / 48
- *   last  uint64   XXH3_64 of all bytes before it
- */
+/** Appends the codebook, format 2 (drawn in codebook_file.c); @out turns `failed` when memory runs
+ * out. */
 void codebook_serialize(const struct codebook *codebook, struct buf *out);
 
 /**
  * Reads what codebook_serialize() wrote. The bytes may come from anywhere: DATA_LOSS if the
- * checksum, a size or a value is wrong, FAILED_PRECONDITION if the format is a newer one,
+ * checksum, a size or a value is wrong, FAILED_PRECONDITION if the format is not 2,
  * RESOURCE_EXHAUSTED without memory. The caller owns one reference of *@ret.
  */
 enum status_code codebook_parse(const void *bytes, size_t size, struct codebook **ret,
                                 struct status *st);
 
-/** @rows [n][d] unit vectors to @ret_codes [n][48]. Cannot fail, allocates nothing. */
-void codebook_encode(const struct codebook *codebook, const float *rows, size_t n,
-                     uint8_t *ret_codes);
+/**
+ * Encodes the @n rows of int8 values (refine_values()) that lie @stride bytes apart, at any
+ * alignment, whatever their scale. Allocates nothing.
+ *
+ * @ret_codes  [n][48]
+ * @ret_cells  [n]; 0 where there are no cells; NULL: not wanted
+ * @ret_errors [n], about |x - decode(code)|^2 of the unit vector x; NULL: not wanted
+ */
+void codebook_encode(const struct codebook *codebook, const int8_t *values, size_t stride, size_t n,
+                     uint8_t *ret_codes, uint32_t *ret_cells, float *ret_errors);
+
+/** Only the cells of @n rows, @ret_cells [n]. */
+void codebook_assign(const struct codebook *codebook, const int8_t *values, size_t stride, size_t n,
+                     uint32_t *ret_cells);
 
 /** The vector a code stands for, [d], in the original (unrotated) directions; shorter than 1. */
 void codebook_decode(const struct codebook *codebook, const uint8_t code[CODEBOOK_CODE_BYTES],
                      float *ret_vector);
+
+/** Cosine, roughly, of two vectors by their codes alone; integer sums inside, symmetric. Scaled up
+ * by what codes lose on average, so that of a vector with itself it is about 1. */
+float codebook_similarity(const struct codebook *codebook, const uint8_t a[CODEBOOK_CODE_BYTES],
+                          const uint8_t b[CODEBOOK_CODE_BYTES]);
 
 /**
  * A query prepared for scanning: for each part and centroid c the quantised
@@ -119,6 +157,10 @@ struct codebook_query {
 /** @unit [d], finite. */
 void codebook_query_init(struct codebook_query *query, const struct codebook *codebook,
                          const float *unit);
+
+/** The @nprobe cells nearest to @unit, best first (ties: lowest number); nprobe <= l, l > 0. */
+void codebook_query_cells(const struct codebook *codebook, const float *unit, size_t nprobe,
+                          uint32_t *ret_cells);
 
 /** Estimated cosine for a sum of table entries; strictly increasing in @sum <= 48 * 127. */
 static inline float codebook_query_approximate(const struct codebook_query *query, uint32_t sum)

@@ -2,6 +2,10 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "src/vector/kernels/kernels.h"
 
@@ -10,24 +14,48 @@ static bool runs_anywhere(void)
     return true;
 }
 
+#ifdef __x86_64__
+
 static bool has_avx2(void)
 {
     return __builtin_cpu_supports("avx2");
 }
 
+static bool has_avx512bw(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+}
+
 static bool has_avx512vbmi(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vbmi");
+    return has_avx512bw() && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
 }
+
+/* Tiles are 8 KiB more per thread to save, so Linux wants to be asked, once per process. */
+static bool has_avx512amx(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+
+    return has_avx512vbmi() && __builtin_cpu_supports("amx-tile") &&
+           __builtin_cpu_supports("amx-int8") &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+#endif
 
 /* Best first. */
 static const struct {
     const struct vector_kernel *kernel;
     bool (*supported)(void);
 } choices[] = {
-    { &vector_kernel_avx512vbmi, has_avx512vbmi },
-    { &vector_kernel_avx2, has_avx2 },
+#ifdef __x86_64__
+    { &vector_kernel_avx512amx, has_avx512amx }, { &vector_kernel_avx512vbmi, has_avx512vbmi },
+    { &vector_kernel_avx512bw, has_avx512bw },   { &vector_kernel_avx2, has_avx2 },
+#endif
+#ifdef __aarch64__
+    { &vector_kernel_neon, runs_anywhere }, /* every one has it */
+#endif
     { &vector_kernel_portable, runs_anywhere },
 };
 
@@ -69,4 +97,14 @@ bool vector_kernel_select(const char *name)
             return true;
         }
     return false;
+}
+
+void vector_kernel_pack(const int8_t *matrix, size_t d, size_t columns, uint8_t *ret_packed)
+{
+    for (size_t j = 0; j < columns; j++) {
+        uint8_t *column =
+            ret_packed + j / KERNEL_COLUMNS * KERNEL_COLUMNS * d + j % KERNEL_COLUMNS * 4;
+        for (size_t k = 0; k < d; k++)
+            column[k / 4 * 64 + k % 4] = (uint8_t)(matrix[k * columns + j] + 128);
+    }
 }

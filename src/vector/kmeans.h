@@ -2,38 +2,43 @@
 #define SUTRA_VECTOR_KMEANS_H
 
 /**
- * Lloyd's k-means for the 256 centroids of one part of a codebook. Starts from distinct random
- * points; a centroid that lost all its points takes half of the largest cluster. The same input
- * gives the same bits. One thread; memory is the caller's.
+ * What the k-means of a codebook's parts and that of its cells share: random numbers, sums and
+ * means over int8 points. Assigning points to centroids is the caller's, who has a kernel for it.
+ * The same input gives the same bits. One thread; memory is the caller's.
  *
- * Letters: n points >= 256, w dimensions.
+ * Letters: k centroids, n points, w dimensions.
  */
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct kmeans {
-    const float *points; /* [n][w] */
-    size_t n;
+    size_t k;
     size_t w;
-    float *centroids;    /* [w][256], 64-byte aligned: the result */
-    float *half_norms;   /* [256], 64-byte aligned: |c|^2 / 2 */
-    uint8_t *assignment; /* [n]: the centroid of each point */
-    double *sums;        /* [256][w]: scratch */
-    uint32_t *indices;   /* [n]: scratch */
+    float *means;     /* [k][w]; sums until kmeans_finish() */
+    uint32_t *counts; /* [k], points of each centroid */
 };
 
-/** Chooses the first centroids. Advances *@seed. */
-void kmeans_start(struct kmeans *kmeans, uint64_t *seed);
+/** The next of a series of random numbers. */
+uint64_t kmeans_random(uint64_t *seed);
 
-/** Assigns every point to its nearest centroid. O(256 * n * w). */
-void kmeans_assign(struct kmeans *kmeans);
+/** No points yet. */
+void kmeans_clear(struct kmeans *kmeans);
 
-/** Mean squared distance of the points from the centroids they are assigned to. */
-double kmeans_error(const struct kmeans *kmeans);
+static inline void kmeans_add(struct kmeans *kmeans, size_t centroid, const int8_t *point,
+                              float weight)
+{
+    float *sum = kmeans->means + centroid * kmeans->w;
 
-/** Moves every centroid to the mean of its points. */
-void kmeans_update(struct kmeans *kmeans);
+    kmeans->counts[centroid]++;
+    for (size_t k = 0; k < kmeans->w; k++)
+        sum[k] += weight * (float)point[k];
+}
+
+/**
+ * Sums become means of points; a centroid that has none takes half of the largest cluster: both
+ * are set off from its mean by @nudge per dimension, in opposite directions.
+ */
+void kmeans_finish(struct kmeans *kmeans, float nudge);
 
 #endif

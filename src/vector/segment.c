@@ -9,159 +9,56 @@
 #include "src/vector/refine.h"
 #include "src/vector/segment_impl.h"
 
-enum { ID_BLOCK_BYTES = 2048, FIRST_GROUPS = 16, MAX_GROUPS = (1 << 24) - 1 };
-
-struct segment_id_block {
-    struct segment_id_block *next;
-    size_t used;
-    uint8_t bytes[ID_BLOCK_BYTES];
-};
-
-/* ---- groups ---- */
-
-static uint8_t *allocate_vectors(const struct segment *segment)
-{
-    return aligned_alloc(64, segment_group_bytes(segment));
-}
-
-size_t segment_group_bytes(const struct segment *segment)
-{
-    return SEGMENT_GROUP * segment->vector_bytes; /* a multiple of 64, since 256 is */
-}
-
-static struct segment_group *group_new(const struct segment *segment, uint8_t *mapped)
-{
-    struct segment_group *group = calloc(1, sizeof *group);
-
-    if (group == NULL)
-        return NULL;
-    group->references = 1;
-    group->bytes = sizeof *group;
-    group->owns_vectors = mapped == NULL;
-    group->vectors = mapped != NULL ? mapped : allocate_vectors(segment);
-    if (group->vectors == NULL) {
-        free(group);
-        return NULL;
-    }
-    if (group->owns_vectors)
-        group->bytes += segment_group_bytes(segment);
-    return group;
-}
-
-static void group_unref(struct segment_group *group)
-{
-    if (group == NULL || --group->references > 0)
-        return;
-    while (group->id_blocks != NULL) {
-        struct segment_id_block *next = group->id_blocks->next;
-        free(group->id_blocks);
-        group->id_blocks = next;
-    }
-    if (group->owns_vectors)
-        free(group->vectors);
-    free(group);
-}
-
-/* Room for an id that lives as long as the group. */
-static uint8_t *group_reserve_id(struct segment_group *group, size_t length)
-{
-    struct segment_id_block *block = group->id_blocks;
-
-    if (block == NULL || ID_BLOCK_BYTES - block->used < length) {
-        block = malloc(sizeof *block);
-        if (block == NULL)
-            return NULL;
-        block->next = group->id_blocks;
-        block->used = 0;
-        group->id_blocks = block;
-        group->bytes += sizeof *block;
-    }
-    return block->bytes + block->used;
-}
-
-/* ---- views ---- */
-
-static struct segment_view *view_new(size_t capacity)
-{
-    struct segment_view *view = malloc(sizeof *view + capacity * sizeof view->groups[0]);
-
-    if (view == NULL)
-        return NULL;
-    view->references = 1;
-    view->count = 0;
-    view->capacity = capacity;
-    return view;
-}
-
-static void view_unref(struct segment_view *view)
-{
-    if (view == NULL || --view->references > 0)
-        return;
-    for (size_t i = 0; i < view->count; i++)
-        group_unref(view->groups[i]);
-    free(view);
-}
-
-static struct segment_view *view_copy(const struct segment_view *view, size_t capacity)
-{
-    struct segment_view *copy = view_new(capacity);
-
-    if (copy == NULL)
-        return NULL;
-    copy->count = view->count;
-    for (size_t i = 0; i < view->count; i++) {
-        copy->groups[i] = view->groups[i];
-        if (copy->groups[i] != NULL)
-            copy->groups[i]->references++;
-    }
-    return copy;
-}
-
-static bool grow_valid(struct segment *segment, size_t capacity)
-{
-    void *grown = realloc(segment->valid, capacity * sizeof segment->valid[0]);
-
-    if (grown != NULL)
-        segment->valid = grown;
-    return grown != NULL;
-}
-
-/* After it segment->view is the segment's alone and has room for @count groups. */
-static bool make_view_writable(struct segment *segment, size_t count)
-{
-    struct segment_view *view = segment->view;
-    size_t capacity = count <= view->capacity ? view->capacity : 2 * view->capacity;
-    struct segment_view *copy;
-
-    if (view->references == 1 && capacity == view->capacity)
-        return true;
-    if (capacity > view->capacity && !grow_valid(segment, capacity))
-        return false;
-    copy = view_copy(view, capacity);
-    if (copy == NULL)
-        return false;
-    view_unref(view);
-    segment->view = copy;
-    return true;
-}
-
 /* ---- life ---- */
 
-struct segment *segment_new(size_t d, struct codebook *codebook)
+static uint32_t cells_of(const struct codebook *codebook)
+{
+    uint32_t cells = codebook != NULL ? codebook_info(codebook)->cells : 0;
+
+    return cells > 0 ? cells : 1;
+}
+
+static struct segment_cell *new_cells(uint32_t count)
+{
+    struct segment_cell *cells = malloc(count * sizeof *cells);
+
+    for (uint32_t i = 0; cells != NULL && i < count; i++)
+        cells[i] = (struct segment_cell){ .newest = SEGMENT_NONE };
+    return cells;
+}
+
+struct segment *segment_new(const struct segment_options *options)
 {
     struct segment *segment = calloc(1, sizeof *segment);
+    size_t d = options->dimension;
 
     assert(d >= 1 && d <= VECTOR_MAX_DIMENSION);
-    assert(codebook == NULL || codebook_info(codebook)->dimension == d);
+    assert(options->codebook == NULL || codebook_info(options->codebook)->dimension == d);
     if (segment == NULL)
         return NULL;
     atomic_init(&segment->references, 1);
     pthread_mutex_init(&segment->lock, NULL);
     segment->dimension = d;
-    segment->vector_bytes = codebook != NULL ? (size_t)CODEBOOK_CODE_BYTES : refine_row_bytes(d);
-    segment->codebook = codebook != NULL ? codebook_ref(codebook) : NULL;
-    segment->view = view_new(FIRST_GROUPS);
-    if (segment->view == NULL || !grow_valid(segment, FIRST_GROUPS)) {
+    segment->refine = options->refine;
+    segment->row_bytes = refine_row_bytes(options->refine, d);
+    segment->full_codes = (struct segment_slabs){
+        .unit_bytes = CODEBOOK_CODE_BYTES * SEGMENT_GROUP,
+        .most_bytes = SEGMENT_SLABS_LARGE_PAGE,
+    };
+    segment->other_codes = (struct segment_slabs){
+        .unit_bytes = CODEBOOK_CODE_BYTES * SEGMENT_WORD,
+        .most_bytes = SEGMENT_SLABS_LARGE_PAGE / 8,
+    };
+    segment->row_blocks = (struct segment_slabs){
+        .unit_bytes = SEGMENT_WORD * segment->row_bytes,
+        .most_bytes = SEGMENT_SLABS_LARGE_PAGE,
+    };
+    segment->row_budget = size_min(options->row_budget_bytes, SIZE_MAX / 2);
+    segment->codebook = options->codebook != NULL ? codebook_ref(options->codebook) : NULL;
+    segment->cell_count = cells_of(options->codebook);
+    segment->free_index = SEGMENT_NONE;
+    segment->cells = new_cells(segment->cell_count);
+    if (segment->cells == NULL) {
         segment_unref(segment);
         return NULL;
     }
@@ -174,13 +71,31 @@ struct segment *segment_ref(struct segment *segment)
     return segment;
 }
 
+/* Unlocking destroys what was retired, as there is no reader. */
+static void drop_all_groups(struct segment *segment)
+{
+    uint32_t groups = atomic_load(&segment->groups);
+
+    segment_lock(segment);
+    for (uint32_t i = 0; i < groups; i++)
+        if (segment->directory[i].group != NULL) {
+            segment->directory[i].group->live = 0;
+            segment_drop_group(segment, i);
+        }
+    segment_unlock(segment);
+}
+
 void segment_unref(struct segment *segment)
 {
     if (segment == NULL ||
         atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) > 1)
         return;
-    view_unref(segment->view);
-    free(segment->valid);
+    drop_all_groups(segment);
+    segment_slabs_deinit(&segment->full_codes);
+    segment_slabs_deinit(&segment->other_codes);
+    segment_slabs_deinit(&segment->row_blocks);
+    free(segment->directory);
+    free(segment->cells);
     id_map_deinit(&segment->map);
     codebook_unref(segment->codebook);
     if (segment->mapping != NULL)
@@ -194,372 +109,351 @@ struct codebook *segment_codebook(const struct segment *segment)
     return segment->codebook;
 }
 
-/* ---- finding ---- */
+/* ---- finding; all under the lock from here on ---- */
 
-struct wanted_id {
+struct wanted {
     const struct segment *segment;
-    const void *id;
-    size_t length;
+    struct segment_id id;
 };
 
-static struct segment_group *group_of(const struct segment *segment, uint32_t position)
+static struct segment_id id_at(const struct segment *segment, uint32_t position)
 {
-    return segment->view->groups[position / SEGMENT_GROUP];
+    return segment_group_id(segment_entry_at(segment, position)->group, position % SEGMENT_GROUP);
 }
 
-static bool same_id(const void *context, uint32_t position)
+static bool is_wanted(const void *context, uint32_t position)
 {
-    const struct wanted_id *wanted = context;
-    const struct segment_group *group = group_of(wanted->segment, position);
-    size_t place = position % SEGMENT_GROUP;
+    const struct wanted *wanted = context;
+    struct segment_id id = id_at(wanted->segment, position);
 
-    return group->id_lengths[place] == wanted->length &&
-           memcmp(group->ids[place], wanted->id, wanted->length) == 0;
+    return id.length == wanted->id.length && memcmp(id.data, wanted->id.data, id.length) == 0;
 }
 
-static struct id_map_slot *find(const struct segment *segment, const void *id, size_t length)
+uint32_t segment_position(const struct segment *segment, uint64_t hash, struct segment_id id)
 {
-    struct wanted_id wanted = { segment, id, length };
+    struct wanted wanted = { segment, id };
 
-    return id_map_find(&segment->map, id_map_hash(id, length), same_id, &wanted);
+    return id_map_find(&segment->map, hash, is_wanted, &wanted);
 }
 
-/* ---- writing; all under the lock ---- */
-
-static void dissolve(struct segment *segment, size_t index);
-
-static bool is_full(const struct segment *segment)
+/* Each step waits for memory that the step before it has asked for. */
+void segment_hashes(const void *context, const uint32_t *positions, size_t n, uint64_t *ret_hashes)
 {
-    return segment->view->count == 0 || segment->view->groups[segment->tail]->used == SEGMENT_GROUP;
+    const struct segment *segment = context;
+
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(segment_entry_at(segment, positions[i])->group);
+    for (size_t i = 0; i < n; i++) {
+        size_t place = positions[i] % SEGMENT_GROUP;
+        const uint8_t *ids =
+            atomic_load(&segment_entry_at(segment, positions[i])->group->ids[place / SEGMENT_WORD]);
+        __builtin_prefetch(ids + 2 * (place % SEGMENT_WORD));
+    }
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(id_at(segment, positions[i]).data);
+    for (size_t i = 0; i < n; i++) {
+        struct segment_id id = id_at(segment, positions[i]);
+        ret_hashes[i] = id_map_hash(id.data, id.length);
+    }
 }
 
-static void dissolve_if_sparse(struct segment *segment, size_t index)
+/* ---- writing ---- */
+
+struct vector {
+    struct segment_id id;
+    uint64_t hash;
+    const uint8_t *code; /* NULL without a codebook */
+    const uint8_t *row;  /* NULL: not at hand */
+    uint32_t cell;
+};
+
+static void dissolve(struct segment *segment, uint32_t index);
+
+/* Not the group that is being filled; but if nothing in that one lives, it goes, too. */
+static void dissolve_if_sparse(struct segment *segment, uint32_t index)
 {
-    if (index != segment->tail && segment->view->groups[index]->live < SEGMENT_GROUP / 2)
+    const struct segment_group *group = segment->directory[index].group;
+
+    if (group->live == 0)
+        segment_drop_group(segment, index);
+    else if (index != segment->cells[group->cell].newest && group->live < SEGMENT_GROUP / 2)
         dissolve(segment, index);
 }
 
-static size_t free_index(const struct segment *segment)
+/* The group of a cell that has a free place. The one before it may dissolve into it, so positions
+ * may change. */
+static struct segment_entry *open_group(struct segment *segment, uint32_t cell)
 {
-    size_t i = segment->first_free;
+    uint32_t newest = segment->cells[cell].newest;
+    uint32_t added;
 
-    while (i < segment->view->count && segment->view->groups[i] != NULL)
-        i++;
-    return i;
-}
-
-struct segment_group *segment_add_group(struct segment *segment, uint8_t *vectors)
-{
-    size_t index = free_index(segment);
-    struct segment_group *group;
-
-    if (index >= MAX_GROUPS || !make_view_writable(segment, index + 1))
+    if (newest != SEGMENT_NONE && segment->directory[newest].used < SEGMENT_GROUP)
+        return &segment->directory[newest];
+    added = segment_add_group(segment, cell, 1, NULL);
+    if (added == SEGMENT_NONE)
         return NULL;
-    group = group_new(segment, vectors);
-    if (group == NULL)
-        return NULL;
-    segment->view->groups[index] = group;
-    segment->view->count = size_max(segment->view->count, index + 1);
-    memset(segment->valid[index], 0, sizeof segment->valid[index]);
-    segment->first_free = index + 1;
-    segment->tail = index;
-    return group;
+    if (newest != SEGMENT_NONE)
+        dissolve_if_sparse(segment, newest);
+    return &segment->directory[segment->cells[cell].newest];
 }
 
-/* A tail with a free place. The old one may dissolve into it, so positions may change. */
-static bool reserve_place(struct segment *segment)
+void segment_count_place(struct segment *segment, struct segment_entry *entry, uint32_t place)
 {
-    bool first = segment->view->count == 0;
-    size_t old_tail = segment->tail;
-
-    if (!is_full(segment))
-        return true;
-    if (segment_add_group(segment, NULL) == NULL)
-        return false;
-    if (!first)
-        dissolve_if_sparse(segment, old_tail);
-    return true;
+    entry->valid[place / SEGMENT_WORD] |= (uint64_t)1 << (place % SEGMENT_WORD);
+    entry->group->live++;
+    segment->cells[entry->group->cell].live++;
+    segment->generation++;
 }
 
-static void write_code(uint8_t *vectors, size_t place, const uint8_t *code, size_t stride)
+static void kill_place(struct segment *segment, uint32_t position)
 {
-    for (size_t p = 0; p < CODEBOOK_PARTS; p++)
-        vectors[p * SEGMENT_GROUP + place] = code[p * stride];
-}
-
-/* @stride between the bytes of a code: 1, or 256 inside a group. */
-static void write_vector(const struct segment *segment, struct segment_group *group, size_t place,
-                         const uint8_t *vector, size_t stride)
-{
-    if (segment->codebook != NULL)
-        write_code(group->vectors, place, vector, stride);
-    else
-        memcpy(group->vectors + place * segment->vector_bytes, vector, segment->vector_bytes);
-}
-
-static void set_valid(struct segment *segment, uint32_t position)
-{
-    segment->valid[position / SEGMENT_GROUP][position % SEGMENT_GROUP / 64] |= (uint64_t)1
-                                                                               << (position % 64);
-    group_of(segment, position)->live++;
-}
-
-static void clear_valid(struct segment *segment, uint32_t position)
-{
-    segment->valid[position / SEGMENT_GROUP][position % SEGMENT_GROUP / 64] &=
-        ~((uint64_t)1 << (position % 64));
-    group_of(segment, position)->live--;
-}
-
-static bool is_valid(const struct segment *segment, uint32_t position)
-{
-    return segment->valid[position / SEGMENT_GROUP][position % SEGMENT_GROUP / 64] >>
-               (position % 64) &
-           1;
-}
-
-/* Takes the tail's next place, which must be free. */
-static uint32_t take_place(struct segment *segment, const uint8_t *id, uint8_t id_length)
-{
-    struct segment_group *group = segment->view->groups[segment->tail];
-    uint32_t place = group->used++;
-    uint32_t position = (uint32_t)(segment->tail * SEGMENT_GROUP) + place;
-
-    group->ids[place] = id;
-    group->id_lengths[place] = id_length;
-    set_valid(segment, position);
-    return position;
-}
-
-/* False, and nothing happened, without memory. The place is free and reserved. */
-static bool append(struct segment *segment, const void *id, size_t id_length, const uint8_t *vector,
-                   size_t stride, uint32_t *ret_position)
-{
-    struct segment_group *group = segment->view->groups[segment->tail];
-    uint8_t *kept_id = group_reserve_id(group, id_length);
-
-    if (kept_id == NULL)
-        return false;
-    memcpy(kept_id, id, id_length);
-    group->id_blocks->used += id_length;
-    write_vector(segment, group, group->used, vector, stride);
-    *ret_position = take_place(segment, kept_id, (uint8_t)id_length);
-    return true;
-}
-
-static const uint8_t *vector_at(const struct segment *segment, uint32_t position)
-{
+    struct segment_entry *entry = segment_entry_at(segment, position);
     size_t place = position % SEGMENT_GROUP;
 
-    return group_of(segment, position)->vectors +
-           (segment->codebook != NULL ? place : place * segment->vector_bytes);
+    entry->valid[place / SEGMENT_WORD] &= ~((uint64_t)1 << (place % SEGMENT_WORD));
+    entry->group->live--;
+    segment->cells[entry->group->cell].live--;
+    segment->rows -= segment_group_row(segment, entry->group, place) != NULL;
 }
 
-static bool move_to_tail(struct segment *segment, uint32_t position)
+/* Where the vector is then; ID_MAP_NONE, and nothing happened, without memory. */
+static uint32_t append(struct segment *segment, const struct vector *vector)
 {
-    const struct segment_group *group = group_of(segment, position);
-    const uint8_t *id = group->ids[position % SEGMENT_GROUP];
-    size_t id_length = group->id_lengths[position % SEGMENT_GROUP];
+    struct segment_entry *entry = open_group(segment, vector->cell);
+    uint32_t place;
+
+    if (entry == NULL)
+        return ID_MAP_NONE;
+    if (!segment_reserve_place(segment, entry, vector->id.length, vector->row != NULL)) {
+        if (entry->group->live == 0)
+            segment_drop_group(segment, entry->index);
+        return ID_MAP_NONE;
+    }
+    place = segment_fill_place(segment, entry, vector->id.data, vector->id.length, vector->code,
+                               vector->row);
+    segment_count_place(segment, entry, place);
+    return entry->index * SEGMENT_GROUP + place;
+}
+
+static bool move(struct segment *segment, uint32_t position, uint64_t hash)
+{
+    const struct segment_entry *entry = segment_entry_at(segment, position);
+    size_t place = position % SEGMENT_GROUP;
+    uint8_t code[CODEBOOK_CODE_BYTES];
+    struct vector vector = {
+        .id = id_at(segment, position),
+        .code = code,
+        .row = segment_group_row(segment, entry->group, place),
+        .cell = entry->group->cell,
+    };
     uint32_t moved;
 
-    if (!reserve_place(segment) ||
-        !append(segment, id, id_length, vector_at(segment, position), SEGMENT_GROUP, &moved))
+    if (segment->codebook != NULL)
+        segment_entry_code(entry, place, code);
+    moved = append(segment, &vector);
+    if (moved == ID_MAP_NONE)
         return false;
-    clear_valid(segment, position);
-    id_map_at(&segment->map, id_map_hash(id, id_length), position)->position = moved;
+    id_map_move(&segment->map, hash, position, moved);
+    kill_place(segment, position);
+    return true;
+}
+
+static size_t living(const struct segment *segment, uint32_t index, uint32_t *ret_positions)
+{
+    size_t n = 0;
+
+    for (uint32_t place = 0; place < SEGMENT_GROUP; place++)
+        if (segment_place_lives(&segment->directory[index], place))
+            ret_positions[n++] = index * SEGMENT_GROUP + place;
+    return n;
+}
+
+static bool move_all(struct segment *segment, uint32_t index)
+{
+    uint32_t positions[SEGMENT_GROUP];
+    uint64_t hashes[SEGMENT_GROUP];
+    size_t n = living(segment, index, positions);
+
+    segment_hashes(segment, positions, n, hashes);
+    for (size_t i = 0; i < n; i++)
+        id_map_prefetch(&segment->map, hashes[i]);
+    for (size_t i = 0; i < n; i++)
+        if (!move(segment, positions[i], hashes[i]))
+            return false;
     return true;
 }
 
 /*
- * Moves the living members of a sealed group to the tail and frees its index. Without memory it
- * stops halfway, which is as valid a state. A full tail may dissolve on the way: at most 127
- * members move into an empty group then, so it goes no deeper.
+ * Moves the living members of a sealed group to the newest of its cell. Without memory it stops
+ * halfway, which is as valid a state. A full one may dissolve on the way: at most 127 members move
+ * into an empty group then, so it goes no deeper. Rows at hand stay so, in the room that the group
+ * leaves.
  */
-static void dissolve(struct segment *segment, size_t index)
+static void dissolve(struct segment *segment, uint32_t index)
 {
-    for (uint32_t place = 0; place < SEGMENT_GROUP; place++) {
-        uint32_t position = (uint32_t)(index * SEGMENT_GROUP) + place;
-        if (is_valid(segment, position) && !move_to_tail(segment, position))
-            return;
-    }
-    if (!make_view_writable(segment, segment->view->count))
-        return;
-    group_unref(segment->view->groups[index]);
-    segment->view->groups[index] = NULL;
-    segment->first_free = size_min(segment->first_free, index);
+    size_t row_bytes = segment_group_row_bytes(segment, segment->directory[index].group);
+
+    segment->row_allowance += row_bytes;
+    if (move_all(segment, index))
+        segment_drop_group(segment, index);
+    segment->row_allowance -= row_bytes;
 }
 
 static void retire(struct segment *segment, uint32_t position)
 {
-    clear_valid(segment, position);
+    kill_place(segment, position);
     dissolve_if_sparse(segment, position / SEGMENT_GROUP);
 }
 
-static enum status_code put(struct segment *segment, const void *id, size_t id_length,
-                            const uint8_t *vector, struct status *st)
+/* What a put will read and write lies anywhere in memory: all of it is asked for before the first
+ * of it is used, as far as addresses are known. */
+static void prefetch_place(const struct segment *segment, const struct vector *vector)
 {
-    struct id_map_slot *slot;
-    uint32_t position;
+    uint32_t newest = segment->cells[vector->cell].newest;
+
+    id_map_prefetch_insert(&segment->map, vector->hash);
+    if (newest == SEGMENT_NONE)
+        return;
+    __builtin_prefetch(&segment->directory[newest].group->ids, 1);
+    __builtin_prefetch(&segment->directory[newest].group->live, 1);
+    if (segment->codebook != NULL)
+        segment_prefetch_code(&segment->directory[newest]);
+}
+
+/* Where the vector most likely was before. */
+static void prefetch_old(const struct segment *segment, const struct vector *vector)
+{
+    uint32_t guess = id_map_guess(&segment->map, vector->hash);
+
+    if (guess != ID_MAP_NONE)
+        __builtin_prefetch(&segment_entry_at(segment, guess)->group->ids);
+}
+
+static enum status_code put(struct segment *segment, const struct vector *vector, struct status *st)
+{
+    uint32_t position = ID_MAP_NONE;
     uint32_t old;
 
-    if (!id_map_reserve(&segment->map, segment->map.count + 1) || !reserve_place(segment) ||
-        !append(segment, id, id_length, vector, 1, &position))
+    prefetch_place(segment, vector);
+    if (id_map_prepare(&segment->map, vector->hash, segment_hashes, segment)) {
+        prefetch_old(segment, vector);
+        position = append(segment, vector);
+    }
+    if (position == ID_MAP_NONE)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory for another vector");
-    slot = find(segment, id, id_length);
-    if (slot == NULL) {
-        id_map_insert(&segment->map, id_map_hash(id, id_length), position);
+    old = segment_position(segment, vector->hash, vector->id);
+    if (old == ID_MAP_NONE) {
+        id_map_insert(&segment->map, vector->hash, position);
         return STATUS_OK;
     }
-    old = slot->position;
-    slot->position = position;
+    id_map_move(&segment->map, vector->hash, old, position);
     retire(segment, old);
     return STATUS_OK;
 }
 
-enum status_code segment_put(struct segment *segment, const void *id, size_t id_length,
-                             const uint8_t *refine_row, const uint8_t *code, struct status *st)
+static enum status_code check(const struct segment *segment, const struct vector *vector,
+                              struct status *st)
 {
-    const uint8_t *vector = segment->codebook != NULL ? code : refine_row;
-
-    assert(vector != NULL);
-    if (id_length < 1 || id_length > SEGMENT_MAX_ID_BYTES)
+    if (vector->id.length < 1 || vector->id.length > SEGMENT_MAX_ID_BYTES)
         return status_set(st, STATUS_INVALID_ARGUMENT, "id of %zu bytes; 1 to %d are allowed",
-                          id_length, SEGMENT_MAX_ID_BYTES);
+                          vector->id.length, SEGMENT_MAX_ID_BYTES);
+    if (vector->cell >= segment->cell_count)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "cell %u of %u", vector->cell,
+                          segment->cell_count);
     if (segment->codebook == NULL &&
-        !refine_row_valid(vector, segment->vector_bytes, segment->dimension))
-        return status_set(st, STATUS_INVALID_ARGUMENT, "refinement row without a finite scale");
-    pthread_mutex_lock(&segment->lock);
-    put(segment, id, id_length, vector, st);
-    pthread_mutex_unlock(&segment->lock);
+        !refine_row_valid(segment->refine, vector->row, segment->row_bytes, segment->dimension))
+        return status_set(st, STATUS_INVALID_ARGUMENT, "refinement row that is not finite");
+    return STATUS_OK;
+}
+
+enum status_code segment_put(struct segment *segment, const void *id, size_t id_length,
+                             const uint8_t *row, const uint8_t *code, uint32_t cell,
+                             struct status *st)
+{
+    struct vector vector = {
+        .id = { id, id_length },
+        .code = segment->codebook != NULL ? code : NULL,
+        .row = row,
+        .cell = segment->codebook != NULL ? cell : 0,
+    };
+
+    assert(segment->codebook != NULL ? code != NULL : row != NULL);
+    if (check(segment, &vector, st) != STATUS_OK)
+        return st->code;
+    vector.hash = id_map_hash(id, id_length);
+    segment_lock(segment);
+    put(segment, &vector, st);
+    segment_unlock(segment);
     return st->code;
 }
 
-static bool remove_locked(struct segment *segment, const void *id, size_t id_length)
+static bool put_row(struct segment *segment, uint32_t position, const uint8_t *row)
 {
-    struct id_map_slot *slot = find(segment, id, id_length);
-    uint32_t position;
+    struct segment_group *group = segment_entry_at(segment, position)->group;
+    size_t place = position % SEGMENT_GROUP;
 
-    if (slot == NULL)
+    if (segment_group_row(segment, group, place) != NULL)
+        return true;
+    if (!segment_reserve_row(segment, group, place))
         return false;
-    position = slot->position;
-    id_map_erase(&segment->map, slot);
-    retire(segment, position);
+    segment_fill_row(segment, group, place, row);
     return true;
+}
+
+bool segment_put_row(struct segment *segment, const void *id, size_t id_length, const uint8_t *row)
+{
+    uint64_t hash = id_map_hash(id, id_length);
+    uint32_t position;
+    bool ok;
+
+    segment_lock(segment);
+    position = segment_position(segment, hash, (struct segment_id){ id, id_length });
+    ok = position != ID_MAP_NONE && put_row(segment, position, row);
+    segment_unlock(segment);
+    return ok;
 }
 
 bool segment_remove(struct segment *segment, const void *id, size_t id_length)
 {
-    bool removed;
-
-    pthread_mutex_lock(&segment->lock);
-    removed = remove_locked(segment, id, id_length);
-    pthread_mutex_unlock(&segment->lock);
-    return removed;
-}
-
-bool segment_adopt_id(struct segment *segment, const uint8_t *id, uint8_t id_length)
-{
+    uint64_t hash = id_map_hash(id, id_length);
     uint32_t position;
 
-    if (find(segment, id, id_length) != NULL)
-        return false;
-    position = take_place(segment, id, id_length);
-    id_map_insert(&segment->map, id_map_hash(id, id_length), position);
-    return true;
+    segment_lock(segment);
+    position = segment_position(segment, hash, (struct segment_id){ id, id_length });
+    if (position != ID_MAP_NONE) {
+        id_map_erase(&segment->map, hash, position);
+        retire(segment, position);
+    }
+    segment_unlock(segment);
+    return position != ID_MAP_NONE;
 }
 
 /* ---- asking ---- */
 
-bool segment_contains(struct segment *segment, const void *id, size_t id_length)
+struct segment_stats segment_stats(struct segment *segment)
 {
-    bool found;
+    struct segment_stats stats = { 0 };
 
-    pthread_mutex_lock(&segment->lock);
-    found = find(segment, id, id_length) != NULL;
-    pthread_mutex_unlock(&segment->lock);
-    return found;
+    segment_lock_as_reader(segment);
+    stats.count = segment->map.count;
+    stats.rows = segment->rows;
+    stats.memory_bytes = sizeof *segment + segment->mapping_bytes + segment->block_bytes +
+                         segment->full_codes.bytes + segment->other_codes.bytes +
+                         segment->row_blocks.bytes + id_map_bytes(&segment->map) +
+                         segment->cell_count * sizeof segment->cells[0] +
+                         segment->capacity * sizeof segment->directory[0];
+    stats.row_bytes = segment->row_blocks_bytes;
+    stats.groups = atomic_load(&segment->groups) - segment->free_groups;
+    segment_unlock(segment);
+    return stats;
 }
 
-size_t segment_count(struct segment *segment)
+void segment_cell_sizes(struct segment *segment, uint64_t *ret_sizes)
 {
-    size_t count;
+    uint32_t cells = segment->codebook != NULL ? codebook_info(segment->codebook)->cells : 0;
 
-    pthread_mutex_lock(&segment->lock);
-    count = segment->map.count;
-    pthread_mutex_unlock(&segment->lock);
-    return count;
-}
-
-size_t segment_memory_bytes(struct segment *segment)
-{
-    size_t bytes = sizeof *segment + segment->mapping_bytes;
-
-    pthread_mutex_lock(&segment->lock);
-    bytes += segment->map.capacity * sizeof segment->map.slots[0];
-    bytes += segment->view->capacity * (sizeof segment->valid[0] + sizeof segment->view->groups[0]);
-    for (size_t i = 0; i < segment->view->count; i++)
-        if (segment->view->groups[i] != NULL)
-            bytes += segment->view->groups[i]->bytes;
-    pthread_mutex_unlock(&segment->lock);
-    return bytes;
-}
-
-/* ---- snapshots ---- */
-
-static bool copy_state(struct segment *segment, struct segment_snapshot *ret)
-{
-    struct segment_view *view = segment->view;
-
-    ret->live = segment->map.count;
-    ret->tail = segment->tail;
-    ret->valid = malloc(size_max(view->count, 1) * sizeof ret->valid[0]);
-    if (ret->valid == NULL)
-        return false;
-    memcpy(ret->valid, segment->valid, view->count * sizeof ret->valid[0]);
-    if (segment->codebook != NULL && !is_full(segment)) {
-        ret->tail_codes = allocate_vectors(segment);
-        if (ret->tail_codes == NULL)
-            return false;
-        memcpy(ret->tail_codes, view->groups[ret->tail]->vectors, segment_group_bytes(segment));
-    }
-    ret->view = view;
-    view->references++;
-    return true;
-}
-
-static void snapshot_deinit(struct segment_snapshot *snapshot)
-{
-    free(snapshot->valid);
-    free(snapshot->tail_codes);
-    *snapshot = (struct segment_snapshot){ 0 };
-}
-
-bool segment_snapshot_take(struct segment *segment, struct segment_snapshot *ret)
-{
-    struct segment_snapshot snapshot = { 0 };
-    bool ok;
-
-    pthread_mutex_lock(&segment->lock);
-    ok = copy_state(segment, &snapshot);
-    pthread_mutex_unlock(&segment->lock);
-    if (ok)
-        *ret = snapshot;
-    else
-        snapshot_deinit(&snapshot);
-    return ok;
-}
-
-void segment_snapshot_release(struct segment *segment, struct segment_snapshot *snapshot)
-{
-    pthread_mutex_lock(&segment->lock);
-    view_unref(snapshot->view);
-    pthread_mutex_unlock(&segment->lock);
-    snapshot_deinit(snapshot);
-}
-
-const uint8_t *segment_snapshot_vectors(const struct segment_snapshot *snapshot, size_t group)
-{
-    if (snapshot->tail_codes != NULL && group == snapshot->tail)
-        return snapshot->tail_codes;
-    return snapshot->view->groups[group]->vectors;
+    segment_lock_as_reader(segment);
+    for (uint32_t i = 0; i < cells; i++)
+        ret_sizes[i] = segment->cells[i].live;
+    segment_unlock(segment);
 }

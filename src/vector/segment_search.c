@@ -2,268 +2,266 @@
 #include <string.h>
 
 #include "src/base/size.h"
-#include "src/vector/kernel.h"
 #include "src/vector/refine.h"
-#include "src/vector/segment_impl.h"
-#include "src/vector/shortlist.h"
-#include "src/vector/topk.h"
+#include "src/vector/segment_search.h"
 
 enum {
-    BATCH = 16,       /* queries that scan a group while it is in the cache */
-    POLL_GROUPS = 16, /* between two looks at the cancel callback: some 5 us per query */
+    TILE = 16,        /* groups that are scanned for one query after the other */
+    POLL_GROUPS = 16, /* between two looks at the cancel callback */
 };
 
-struct search_query {
-    union {
-        struct codebook_query codes;
-        struct refine_query row;
-    };
-    struct topk best;           /* of rows while scanning, of codes at the end */
-    struct shortlist shortlist; /* of codes while scanning */
+/* The cells of a batch, each once, and which of its queries probe it. */
+struct probes {
+    uint32_t *cells; /* NULL: all cells, in one run */
+    size_t count;
+    uint32_t *masks;   /* [cells of the codebook], 0 between batches */
+    uint32_t *nearest; /* [nprobe], of one query */
+    struct segment_run *runs;
 };
 
 struct search {
-    struct segment *segment;
-    struct segment_snapshot snapshot;
-    size_t capacity; /* of each query's collector */
-    segment_cancelled cancelled;
-    void *context;
-    struct search_query *queries;       /* [BATCH] */
-    struct topk_entry *entries;         /* [BATCH][capacity] */
-    struct shortlist_entry *shortlists; /* [BATCH][shortlist_capacity(capacity)]; codes only */
-    struct arena *arena;
+    struct segment_searching searching;
+    struct probes probes;
+    size_t batch;             /* most queries of one */
+    struct topk_entry *heaps; /* of all queries of a batch */
+    uint32_t *list_places;
+    uint16_t *list_sums;
+    size_t scanned; /* groups, since the last poll */
 };
 
-static void offer(struct search_query *query, const struct segment_group *group, size_t place,
-                  float score, uint64_t value)
+static size_t probed_cells(const struct segment *segment, const struct segment_search *options)
 {
-    struct topk_entry entry = {
-        .score = score,
-        .id_length = group->id_lengths[place],
-        .id = group->ids[place],
-        .value = value,
-    };
+    size_t cells = segment->codebook != NULL ? codebook_info(segment->codebook)->cells : 0;
 
-    topk_offer(&query->best, &entry);
+    return options->nprobe < cells ? options->nprobe : 0;
 }
 
-static void offer_code(struct search *search, struct search_query *query,
-                       const struct shortlist_entry *entry)
+/* ---- preparing ---- */
+
+static void probe(struct search *search, const float *unit, size_t query, size_t nprobe)
 {
-    const struct segment_group *group =
-        search->snapshot.view->groups[entry->position / SEGMENT_GROUP];
+    struct probes *probes = &search->probes;
 
-    offer(query, group, entry->position % SEGMENT_GROUP,
-          codebook_query_approximate(&query->codes, entry->sum),
-          (uint64_t)entry->position << 16 | entry->sum);
-}
-
-static void reset_best(struct search *search, size_t i)
-{
-    topk_init(&search->queries[i].best, search->entries + i * search->capacity, search->capacity);
-}
-
-/* The best of the shortlist, ties decided by id. */
-static void collect_codes(struct search *search, size_t i)
-{
-    struct search_query *query = &search->queries[i];
-
-    reset_best(search, i);
-    shortlist_prune(&query->shortlist);
-    for (size_t j = 0; j < query->shortlist.count; j++)
-        offer_code(search, query, &query->shortlist.entries[j]);
-}
-
-/* For the rare data where ties alone fill the shortlist: keeps exactly the best. */
-static void decide_ties(struct search *search, size_t i)
-{
-    struct search_query *query = &search->queries[i];
-    struct shortlist *list = &query->shortlist;
-
-    collect_codes(search, i);
-    list->count = 0;
-    for (size_t j = 0; j < query->best.count; j++) {
-        uint64_t value = query->best.entries[j].value;
-        shortlist_push(list, (uint32_t)(value >> 16), (uint16_t)value);
+    codebook_query_cells(search->searching.segment->codebook, unit, nprobe, probes->nearest);
+    for (size_t i = 0; i < nprobe; i++) {
+        uint32_t cell = probes->nearest[i];
+        if (probes->masks[cell] == 0)
+            probes->cells[probes->count++] = cell;
+        probes->masks[cell] |= (uint32_t)1 << query;
     }
 }
 
-static void make_room(struct search *search, size_t i)
+static void prepare(struct search *search, const float *units, size_t nprobe)
 {
-    struct shortlist *list = &search->queries[i].shortlist;
+    struct segment_searching *searching = &search->searching;
+    const struct segment *segment = searching->segment;
+    size_t d = segment->dimension;
 
-    if (shortlist_has_room(list))
-        return;
-    shortlist_prune(list);
-    if (!shortlist_has_room(list))
-        decide_ties(search, i);
-}
-
-static void scan_codes(struct search *search, size_t i, size_t group, const uint8_t *codes,
-                       const uint64_t *valid)
-{
-    struct search_query *query = &search->queries[i];
-    uint16_t sums[SEGMENT_GROUP] __attribute__((aligned(64)));
-    uint64_t pass[SEGMENT_GROUP_WORDS];
-
-    make_room(search, i);
-    vector_kernel()->scan_group(query->codes.table[0], codes, CODEBOOK_PARTS,
-                                query->shortlist.least_sum, sums, pass);
-    for (size_t word = 0; word < SEGMENT_GROUP_WORDS; word++)
-        for (uint64_t places = pass[word] & valid[word]; places != 0; places &= places - 1) {
-            size_t place = 64 * word + (size_t)__builtin_ctzll(places);
-            shortlist_push(&query->shortlist, (uint32_t)(group * SEGMENT_GROUP + place),
-                           sums[place]);
-        }
-}
-
-static void scan_rows(struct search_query *query, const struct segment_group *group,
-                      const uint8_t *rows, size_t row_bytes, const uint64_t *valid)
-{
-    for (size_t word = 0; word < SEGMENT_GROUP_WORDS; word++)
-        for (uint64_t places = valid[word]; places != 0; places &= places - 1) {
-            size_t place = 64 * word + (size_t)__builtin_ctzll(places);
-            float score = refine_score(&query->row, rows + place * row_bytes);
-            if (topk_wants(&query->best, score))
-                offer(query, group, place, score, 0);
-        }
-}
-
-static void scan_group(struct search *search, size_t index, size_t count)
-{
-    const struct segment_group *group = search->snapshot.view->groups[index];
-    const uint64_t *valid = search->snapshot.valid[index];
-    const uint8_t *vectors;
-
-    if (group == NULL || (valid[0] | valid[1] | valid[2] | valid[3]) == 0)
-        return;
-    vectors = segment_snapshot_vectors(&search->snapshot, index);
-    for (size_t i = 0; i < count; i++) {
-        if (search->segment->codebook != NULL)
-            scan_codes(search, i, index, vectors, valid);
+    search->probes.count = 0;
+    for (size_t i = 0; i < searching->queries; i++) {
+        if (searching->codes == NULL)
+            refine_query_init(&searching->rows[i], segment->refine, units + i * d, d);
         else
-            scan_rows(&search->queries[i], group, vectors, search->segment->vector_bytes, valid);
+            codebook_query_init(&searching->codes[i], segment->codebook, units + i * d);
+        if (nprobe > 0)
+            probe(search, units + i * d, i, nprobe);
     }
 }
 
-static enum status_code scan_all(struct search *search, size_t count, struct status *st)
+static bool allocate_lists(struct search *search, size_t room)
 {
-    for (size_t i = 0; i < search->snapshot.view->count; i++) {
-        if (i % POLL_GROUPS == 0 && search->cancelled != NULL && search->cancelled(search->context))
-            return status_set(st, STATUS_CANCELLED, "search was cancelled");
-        scan_group(search, i, count);
+    size_t queries = search->searching.queries;
+
+    search->list_places = malloc(queries * room * sizeof *search->list_places);
+    search->list_sums = malloc(queries * room * sizeof *search->list_sums);
+    return search->list_places != NULL && search->list_sums != NULL;
+}
+
+/* Room for what is found; how much that may be the snapshot says. */
+static enum status_code make_room(struct search *search, struct status *st)
+{
+    struct segment_searching *searching = &search->searching;
+    size_t wanted = size_max(size_min(searching->options->r, searching->snapshot.places), 1);
+    size_t room = searching->codes != NULL ? shortlist_capacity(wanted) : 0;
+
+    searching->wanted = wanted;
+    search->heaps = malloc(searching->queries * wanted * sizeof *search->heaps);
+    if (search->heaps == NULL || (room > 0 && !allocate_lists(search, room)))
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to search for %zu", wanted);
+    for (size_t i = 0; i < searching->queries; i++) {
+        topk_init(&searching->best[i], search->heaps + i * wanted, wanted);
+        searching->lists[i] = (struct shortlist){ .wanted = wanted };
+        if (room > 0) {
+            searching->lists[i].places = search->list_places + i * room;
+            searching->lists[i].sums = search->list_sums + i * room;
+        }
     }
     return STATUS_OK;
 }
 
-static void prepare_query(struct search *search, size_t i, const float *unit)
+static void free_room(struct search *search)
 {
-    struct search_query *query = &search->queries[i];
-    size_t d = search->segment->dimension;
-
-    if (search->segment->codebook != NULL)
-        codebook_query_init(&query->codes, search->segment->codebook, unit);
-    else
-        refine_query_init(&query->row, unit, d);
-    query->shortlist = (struct shortlist){
-        .entries = search->shortlists + i * shortlist_capacity(search->capacity),
-        .capacity = shortlist_capacity(search->capacity),
-        .wanted = search->capacity,
-    };
-    reset_best(search, i);
+    free(search->heaps);
+    free(search->list_places);
+    free(search->list_sums);
+    search->heaps = NULL;
+    search->list_places = NULL;
+    search->list_sums = NULL;
 }
 
-static size_t total_id_bytes(const struct topk *best)
+/* ---- scanning ---- */
+
+static enum status_code poll(struct search *search, struct status *st)
 {
-    size_t total = 0;
+    const struct segment_search *options = search->searching.options;
 
-    for (size_t i = 0; i < best->count; i++)
-        total += best->entries[i].id_length;
-    return total;
-}
-
-static enum status_code copy_hits(struct topk *best, struct arena *arena, struct segment_hits *ret,
-                                  struct status *st)
-{
-    struct segment_hit *hits = arena_calloc(arena, best->count, sizeof *hits);
-    uint8_t *ids = arena_alloc(arena, total_id_bytes(best));
-
-    if (hits == NULL || ids == NULL)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no room for %zu hits", best->count);
-    topk_sort(best);
-    for (size_t i = 0; i < best->count; i++) {
-        const struct topk_entry *entry = &best->entries[i];
-        memcpy(ids, entry->id, entry->id_length);
-        hits[i] = (struct segment_hit){ entry->score, entry->id_length, ids };
-        ids += entry->id_length;
-    }
-    *ret = (struct segment_hits){ hits, best->count };
+    search->scanned = 0;
+    if (options->cancelled != NULL && options->cancelled(options->context))
+        return status_set(st, STATUS_CANCELLED, "search cancelled");
     return STATUS_OK;
 }
 
-static enum status_code search_batch(struct search *search, const float *queries, size_t count,
+static void scan_tile(struct search *search, size_t first, size_t count, uint32_t queries)
+{
+    for (; queries != 0; queries &= queries - 1) {
+        segment_scan(&search->searching, (size_t)__builtin_ctz(queries), first, count);
+        search->scanned += count;
+    }
+}
+
+static enum status_code scan_run(struct search *search, struct segment_run run, uint32_t queries,
+                                 struct status *st)
+{
+    for (size_t i = 0; i < run.count; i += TILE) {
+        if (search->scanned >= POLL_GROUPS && poll(search, st) != STATUS_OK)
+            return st->code;
+        scan_tile(search, run.first + i, size_min(run.count - i, TILE), queries);
+    }
+    return STATUS_OK;
+}
+
+static enum status_code scan_all(struct search *search, struct status *st)
+{
+    const struct probes *probes = &search->probes;
+    uint32_t everyone = UINT32_MAX >> (32 - search->searching.queries);
+
+    if (poll(search, st) != STATUS_OK)
+        return st->code;
+    if (probes->cells == NULL)
+        return scan_run(search, probes->runs[0], everyone, st);
+    for (size_t i = 0; i < probes->count; i++)
+        if (scan_run(search, probes->runs[i], probes->masks[probes->cells[i]], st) != STATUS_OK)
+            return st->code;
+    return STATUS_OK;
+}
+
+static void forget_probes(struct probes *probes)
+{
+    for (size_t i = 0; i < probes->count; i++)
+        probes->masks[probes->cells[i]] = 0;
+}
+
+/* ---- a batch ---- */
+
+static enum status_code search_snapshot(struct search *search, const float *units,
+                                        struct segment_hits *ret_hits, struct status *st)
+{
+    struct segment_searching *searching = &search->searching;
+    size_t d = searching->segment->dimension;
+
+    if (make_room(search, st) != STATUS_OK || scan_all(search, st) != STATUS_OK)
+        return st->code;
+    for (size_t i = 0; i < searching->queries; i++)
+        if (segment_rank(searching, i, units + i * d, &ret_hits[i], st) != STATUS_OK)
+            return st->code;
+    return STATUS_OK;
+}
+
+static enum status_code search_batch(struct search *search, const float *units,
                                      struct segment_hits *ret_hits, struct status *st)
 {
-    for (size_t i = 0; i < count; i++)
-        prepare_query(search, i, queries + i * search->segment->dimension);
-    if (scan_all(search, count, st) != STATUS_OK)
+    struct segment_searching *searching = &search->searching;
+    struct segment *segment = searching->segment;
+    struct probes *probes = &search->probes;
+
+    prepare(search, units, probed_cells(segment, searching->options));
+    if (segment_snapshot_take(segment, probes->cells, probes->count, searching->options->filter,
+                              &searching->snapshot, probes->runs, st) != STATUS_OK)
         return st->code;
-    for (size_t i = 0; i < count && search->segment->codebook != NULL; i++)
-        collect_codes(search, i);
-    for (size_t i = 0; i < count; i++)
-        if (copy_hits(&search->queries[i].best, search->arena, &ret_hits[i], st) != STATUS_OK)
-            return st->code;
-    return STATUS_OK;
+    search_snapshot(search, units, ret_hits, st);
+    segment_snapshot_release(segment, &searching->snapshot);
+    free_room(search);
+    forget_probes(probes);
+    return st->code;
 }
 
-static enum status_code allocate_scratch(struct search *search, size_t nq, size_t r,
-                                         struct status *st)
+/* ---- a search ---- */
+
+static bool allocate_probes(struct probes *probes, const struct segment *segment, size_t nprobe,
+                            size_t batch)
 {
-    size_t batch = size_min(nq, BATCH);
+    size_t most = size_min(batch * nprobe, segment->cell_count);
 
-    search->capacity = size_max(size_min(r, search->snapshot.live), 1); /* so far from overflow */
-    search->queries = aligned_alloc(64, batch * sizeof *search->queries);
-    search->entries = malloc(batch * search->capacity * sizeof *search->entries);
-    search->shortlists =
-        malloc(batch * shortlist_capacity(search->capacity) * sizeof *search->shortlists);
-    if (search->queries == NULL || search->entries == NULL || search->shortlists == NULL)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to search for %zu", r);
-    return STATUS_OK;
+    probes->runs = malloc(size_max(most, 1) * sizeof *probes->runs);
+    if (nprobe == 0)
+        return probes->runs != NULL;
+    probes->cells = malloc(most * sizeof *probes->cells);
+    probes->nearest = malloc(nprobe * sizeof *probes->nearest);
+    probes->masks = calloc(segment->cell_count, sizeof *probes->masks);
+    return probes->runs != NULL && probes->cells != NULL && probes->nearest != NULL &&
+           probes->masks != NULL;
 }
 
-static enum status_code search_all(struct search *search, const float *queries, size_t nq, size_t r,
+static bool allocate_queries(struct segment_searching *searching, bool coded, size_t batch)
+{
+    if (coded)
+        searching->codes = aligned_alloc(64, batch * sizeof *searching->codes);
+    searching->rows = aligned_alloc(64, (coded ? 1 : batch) * sizeof *searching->rows);
+    return searching->rows != NULL && (!coded || searching->codes != NULL);
+}
+
+static void search_deinit(struct search *search)
+{
+    free(search->searching.codes);
+    free(search->searching.rows);
+    free(search->probes.cells);
+    free(search->probes.masks);
+    free(search->probes.nearest);
+    free(search->probes.runs);
+}
+
+static enum status_code search_all(struct search *search, const float *queries, size_t nq,
                                    struct segment_hits *ret_hits, struct status *st)
 {
-    size_t d = search->segment->dimension;
+    const struct segment *segment = search->searching.segment;
+    bool coded = segment->codebook != NULL;
+    size_t batch = size_min(nq, coded ? SEGMENT_BATCH : SEGMENT_ROWS_BATCH);
 
-    if (allocate_scratch(search, nq, r, st) != STATUS_OK)
-        return st->code;
-    for (size_t i = 0; i < nq; i += BATCH)
-        if (search_batch(search, queries + i * d, size_min(nq - i, BATCH), ret_hits + i, st) !=
-            STATUS_OK)
+    if (!allocate_queries(&search->searching, coded, batch) ||
+        !allocate_probes(&search->probes, segment, probed_cells(segment, search->searching.options),
+                         batch))
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory for %zu queries", batch);
+    for (size_t i = 0; i < nq; i += batch) {
+        search->searching.queries = size_min(nq - i, batch);
+        if (search_batch(search, queries + i * segment->dimension, ret_hits + i, st) != STATUS_OK)
             return st->code;
+    }
     return STATUS_OK;
 }
 
-enum status_code segment_search(struct segment *segment, const float *queries, size_t nq, size_t r,
-                                segment_cancelled cancelled, void *context, struct arena *arena,
+enum status_code segment_search(struct segment *segment, const float *queries, size_t nq,
+                                const struct segment_search *options, struct arena *arena,
                                 struct segment_hits *ret_hits, struct status *st)
 {
     struct search search = {
-        .segment = segment,
-        .cancelled = cancelled,
-        .context = context,
-        .arena = arena,
+        .searching = { .segment = segment, .options = options, .arena = arena },
     };
     struct segment_hits *hits = arena_calloc(arena, nq, sizeof *hits);
 
-    if (hits == NULL || !segment_snapshot_take(segment, &search.snapshot))
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to search");
-    if (r == 0 || nq == 0 || search_all(&search, queries, nq, r, hits, st) == STATUS_OK)
+    if (hits == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no room for %zu queries", nq);
+    if (options->r == 0 || nq == 0 || search_all(&search, queries, nq, hits, st) == STATUS_OK)
         memcpy(ret_hits, hits, nq * sizeof *hits);
-    segment_snapshot_release(segment, &search.snapshot);
-    free(search.queries);
-    free(search.entries);
-    free(search.shortlists);
+    search_deinit(&search);
     return st->code;
 }

@@ -1,7 +1,6 @@
 #include "src/vector/topk.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 static int compare_ids(const struct topk_entry *a, const struct topk_entry *b)
@@ -65,13 +64,12 @@ void topk_offer(struct topk *topk, const struct topk_entry *entry)
         sift_down(topk->entries, topk->count, entry);
 }
 
-static int compare_for_sort(const void *a, const void *b)
-{
-    return topk_compare(a, b);
-}
-
+/* The rest of a heapsort: the worst goes to the end, again and again. */
 void topk_sort(struct topk *topk)
 {
-    if (topk->count > 1)
-        qsort(topk->entries, topk->count, sizeof *topk->entries, compare_for_sort);
+    for (size_t left = topk->count; left > 1; left--) {
+        struct topk_entry last = topk->entries[left - 1];
+        topk->entries[left - 1] = topk->entries[0];
+        sift_down(topk->entries, left - 1, &last);
+    }
 }

@@ -20,7 +20,7 @@ typedef int fuzz_fn(const uint8_t *data, size_t size);
 fuzz_fn fuzz_request;
 
 /* Also with the checksums put right, or no mutation would pass them. */
-fuzz_fn fuzz_codebook, fuzz_segment;
+fuzz_fn fuzz_codebook, fuzz_calibration, fuzz_segment;
 
 fuzz_fn fuzz_concept;    /* concept_wire_decode() */
 fuzz_fn fuzz_topology;   /* topology_parse() */
@@ -33,8 +33,8 @@ fuzz_fn fuzz_wire;       /* wire_next(), wire_find() */
  * false behind the last. */
 typedef bool fuzz_seed_fn(size_t n, struct buf *ret);
 
-fuzz_seed_fn fuzz_request_seed, fuzz_codebook_seed, fuzz_segment_seed, fuzz_concept_seed;
-fuzz_seed_fn fuzz_wire_seed;
+fuzz_seed_fn fuzz_request_seed, fuzz_codebook_seed, fuzz_calibration_seed, fuzz_segment_seed;
+fuzz_seed_fn fuzz_concept_seed, fuzz_wire_seed;
 
 /** Aborts with @what, which names a broken promise. */
 void fuzz_require(bool holds, const char *what);

@@ -10,7 +10,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/property/vector_data.h"
 
-enum { D = 48, SEED = 0x5EED, SEQUENCE = 7, VERSION = 3 };
+enum { D = 192, SEED = 0x5EED, SEQUENCE = 7, VERSION = 3 };
 
 static uint8_t *copy_of(const uint8_t *data, size_t size)
 {
@@ -20,73 +20,35 @@ static uint8_t *copy_of(const uint8_t *data, size_t size)
     return copy;
 }
 
-/* ---- Codebooks: the last 8 bytes are the checksum of the others ---- */
+/* ---- Segments: drawn in src/vector/segment_file.h ---- */
 
-static void use_codebook(const struct codebook *codebook)
+/* With cells. */
+static struct codebook *train(void)
 {
-    size_t d = codebook_info(codebook)->dimension;
-    float *vector = calloc(d, sizeof *vector);
-    uint8_t code[CODEBOOK_CODE_BYTES];
-
-    vector[0] = 1;
-    codebook_encode(codebook, vector, 1, code);
-    codebook_decode(codebook, code, vector);
-    free(vector);
-}
-
-static void parse_codebook(const uint8_t *data, size_t size)
-{
+    enum { SAMPLES = 600 };
+    struct vector_random random = { SEED };
+    struct codebook_train_options options = {
+        .seed = SEED,
+        .iterations = 3,
+        .version = VERSION,
+        .cells = 16,
+    };
+    float *samples = vector_random_units(&random, SAMPLES, D, 20);
     struct codebook *codebook = NULL;
-    struct buf again = { 0 };
     struct status st = { 0 };
 
-    if (codebook_parse(data, size, &codebook, &st) != STATUS_OK) {
-        fuzz_require(codebook == NULL, "a refused codebook is none");
-        return;
-    }
-    use_codebook(codebook);
-    codebook_serialize(codebook, &again);
-    fuzz_require(again.size == size && memcmp(again.data, data, size) == 0,
-                 "a codebook that is accepted is written as it was read");
-    buf_deinit(&again);
-    codebook_unref(codebook);
+    fuzz_require(codebook_train(samples, SAMPLES, D, &options, &codebook, &st) == STATUS_OK,
+                 "a codebook is trained");
+    free(samples);
+    return codebook;
 }
-
-int fuzz_codebook(const uint8_t *data, size_t size)
-{
-    uint64_t checksum;
-
-    parse_codebook(data, size);
-    if (size < sizeof checksum)
-        return 0;
-    uint8_t *mended = copy_of(data, size);
-    checksum = XXH3_64bits(mended, size - sizeof checksum);
-    memcpy(mended + size - sizeof checksum, &checksum, sizeof checksum);
-    parse_codebook(mended, size);
-    free(mended);
-    return 0;
-}
-
-bool fuzz_codebook_seed(size_t n, struct buf *ret)
-{
-    struct codebook *codebook;
-
-    if (n > 0)
-        return false;
-    codebook = vector_random_codebook(SEED, D, VERSION);
-    codebook_serialize(codebook, ret);
-    codebook_unref(codebook);
-    return true;
-}
-
-/* ---- Segments: drawn in src/vector/segment.h ---- */
 
 static struct codebook *shared_codebook(void)
 {
     static struct codebook *codebook;
 
     if (codebook == NULL)
-        codebook = vector_random_codebook(SEED, D, VERSION);
+        codebook = train();
     return codebook;
 }
 
@@ -96,28 +58,30 @@ static void use_segment(struct segment *segment)
     struct status st = { 0 };
     struct arena arena;
     float query[D] = { 1 };
+    struct segment_search options = { .r = 1000 };
 
     arena_init(&arena, 1 << 20);
-    fuzz_require(segment_search(segment, query, 1, 1000, NULL, NULL, &arena, &hits, &st) ==
-                     STATUS_OK,
+    fuzz_require(segment_search(segment, query, 1, &options, &arena, &hits, &st) == STATUS_OK,
                  "a segment that was accepted can be searched");
-    fuzz_require(hits.count == segment_count(segment), "and everything in it is found");
+    fuzz_require(hits.count == segment_stats(segment).count, "and everything in it is found");
     for (size_t i = 0; i < hits.count; i++) {
-        fuzz_require(segment_contains(segment, hits.hits[i].id, hits.hits[i].id_length),
-                     "by ids that it contains");
+        struct segment_id id = { hits.hits[i].id, hits.hits[i].id_length };
+        bool found;
+        fuzz_require(segment_find(segment, &id, 1, &found) == 1, "by ids that it contains");
         if (i % 2 == 0)
             segment_remove(segment, hits.hits[i].id, hits.hits[i].id_length);
     }
-    fuzz_require(segment_count(segment) == hits.count / 2, "each of which is there once");
+    fuzz_require(segment_stats(segment).count == hits.count / 2, "each of which is there once");
     arena_deinit(&arena);
 }
 
 static void load_segment(const char *path, struct codebook *codebook)
 {
+    struct segment_options options = { .dimension = D, .codebook = codebook };
     struct segment *segment = NULL;
     struct status st = { 0 };
 
-    if (segment_load(path, D, codebook, SEQUENCE, &segment, &st) != STATUS_OK) {
+    if (segment_load(path, &options, SEQUENCE, &segment, &st) != STATUS_OK) {
         fuzz_require(segment == NULL, "a refused segment is none");
         return;
     }
@@ -148,7 +112,7 @@ static void mend_section(uint8_t *data, size_t size, size_t at)
 
 int fuzz_segment(const uint8_t *data, size_t size)
 {
-    enum { SECTIONS_AT = 48, SECTION_BYTES = 24, CHECKED_BYTES = 120 };
+    enum { SECTIONS_AT = 56, SECTION_BYTES = 24, CHECKED_BYTES = 128 };
     uint64_t checksum;
 
     load_both(data, size);
@@ -172,12 +136,14 @@ static void fill(struct segment *segment, size_t count)
     for (size_t i = 0; i < count; i++) {
         uint8_t row[REFINE_SCALE_BYTES + D];
         uint8_t code[CODEBOOK_CODE_BYTES];
+        uint32_t cell;
         char id[24];
         struct status st = { 0 };
         int length = snprintf(id, sizeof id, "%zu%s", i, i % 4 == 0 ? "-longer" : "");
-        refine_encode(units + i * D, D, row);
-        codebook_encode(shared_codebook(), units + i * D, 1, code);
-        fuzz_require(segment_put(segment, id, (size_t)length, row, code, &st) == STATUS_OK,
+        refine_encode(REFINE_INT8, units + i * D, D, row);
+        codebook_encode(shared_codebook(), (const int8_t *)row + REFINE_SCALE_BYTES, D, 1, code,
+                        &cell, NULL);
+        fuzz_require(segment_put(segment, id, (size_t)length, row, code, cell, &st) == STATUS_OK,
                      "a segment takes what is put");
     }
     free(units);
@@ -198,13 +164,15 @@ bool fuzz_segment_seed(size_t n, struct buf *ret)
 {
     static const size_t counts[] = { 4, 4, 300, 0 };
     char path[] = "/tmp/sutra-fuzz-segment-XXXXXX";
+    struct segment_options options = { .dimension = D };
     struct segment *segment;
     struct status st = { 0 };
 
     if (n >= sizeof counts / sizeof counts[0])
         return false;
     fuzz_require(mkdtemp(path) != NULL, "there is a temporary folder");
-    segment = segment_new(D, n % 2 == 0 ? shared_codebook() : NULL);
+    options.codebook = n % 2 == 0 ? shared_codebook() : NULL;
+    segment = segment_new(&options);
     fill(segment, counts[n]);
     char name[64];
     snprintf(name, sizeof name, "%s/segment", path);

@@ -311,10 +311,15 @@ Test(fuzz, requests)
     replay("request", fuzz_request, fuzz_request_seed, CASES);
 }
 
-/* 58 KB each. */
+/* 87 KB each. */
 Test(fuzz, codebooks)
 {
     replay("codebook", fuzz_codebook, fuzz_codebook_seed, CASES / 4);
+}
+
+Test(fuzz, calibrations)
+{
+    replay("calibration", fuzz_calibration, fuzz_calibration_seed, CASES);
 }
 
 Test(fuzz, segments)

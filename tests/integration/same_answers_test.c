@@ -1,10 +1,13 @@
 /**
  * The answers of a search do not depend on how many shards hold the concepts: the same 500 requests
  * over 1, 2, 4 and 8 shards are answered with the same bytes, before a codebook exists, after one
- * was trained, and after concepts were overwritten, deleted and added behind it.
+ * with coarse cells was trained, after concepts were overwritten, deleted and added behind it, and
+ * after another training. While that one runs, every answer is that of before or that of after.
  */
 
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +21,16 @@ enum {
     CONCEPTS = 2500,
     SEARCHES = 500,
     SEED = 20240229,
+    CELLS = 32,
+    MOST_DURING = 20000,
     CALL_US = 60 * 1000000,
 };
 
-enum phase { EXACT, TRAINED, CHANGED, PHASES };
+enum phase { EXACT, TRAINED, CHANGED, RETRAINED, PHASES };
 
 static const char *const phase_names[] = { "before a codebook", "with a codebook",
-                                           "after changes behind the codebook" };
+                                           "after changes behind the codebook",
+                                           "after training again" };
 
 /* The bytes of one reply. */
 struct answer {
@@ -72,8 +78,11 @@ static Sutra__V1__SearchRequest *request_number(uint64_t n)
     }
     request->query = query;
     request->k = (uint32_t)(1 + test_draw(SEED + 1, n, n % 50 == 0 ? 1000 : 20));
-    request->rerank = n % 3 == 0 ? (uint32_t)test_draw(SEED + 2, n, 500) : 0;
     request->exact = n % 11 == 0;
+    request->rerank = n % 3 == 0 ? (uint32_t)test_draw(SEED + 2, n, 500) : 0;
+    request->nprobe = n % 4 == 0 ? (uint32_t)test_draw(SEED + 5, n, 2 * CELLS) : 0;
+    if (!request->exact && request->rerank == 0 && request->nprobe == 0)
+        request->recall_target = (float)test_draw(SEED + 6, n, 101) / 100;
     request->include_concepts = n % 5 == 0;
     return request;
 }
@@ -149,18 +158,78 @@ static void overwrite_and_delete(uint64_t seed, unsigned generation)
         test_fixture_delete(&f, 1 + 2 * (i + 100 * generation));
 }
 
-static void train(void)
+static void train(uint64_t version)
 {
     Sutra__V1__TrainCodebookRequest request = SUTRA__V1__TRAIN_CODEBOOK_REQUEST__INIT;
     Sutra__V1__TrainCodebookResponse *reply;
     struct status st = { 0 };
+    struct arena arena;
 
-    request.seed = SEED;
+    arena_init(&arena, SIZE_MAX);
+    request.seed = SEED + version;
     request.sample = 1500;
-    client_train_codebook(f.client, &request, &f.arena, &reply, &st);
+    request.cells = CELLS;
+    client_train_codebook(f.client, &request, &arena, &reply, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
-    cr_assert_eq(reply->codebook->version, 1);
-    arena_reset(&f.arena);
+    cr_assert_eq(reply->codebook->version, version);
+    cr_assert_eq(reply->codebook->cells, CELLS);
+    cr_assert(reply->codebook->expected_recall > 0);
+    arena_deinit(&arena);
+}
+
+/* ---- While training ---- */
+
+struct during {
+    uint64_t n;
+    struct answer answer;
+};
+
+static struct during during[MOST_DURING];
+static size_t during_count;
+static atomic_bool trained;
+
+static void *train_again(void *context)
+{
+    (void)context;
+    train(2);
+    atomic_store(&trained, true);
+    return NULL;
+}
+
+/* What is answered meanwhile is kept: what comes after is not known yet. */
+static void ask_while_training(void)
+{
+    pthread_t thread;
+
+    atomic_store(&trained, false);
+    during_count = 0;
+    cr_assert_eq(pthread_create(&thread, NULL, train_again, NULL), 0);
+    for (uint64_t n = 0; !atomic_load(&trained) && during_count < MOST_DURING; n++) {
+        struct during *item = &during[during_count++];
+        item->n = n * 37 % SEARCHES;
+        item->answer = ask(item->n);
+    }
+    pthread_join(thread, NULL);
+}
+
+static bool is_answer(enum phase phase, const struct during *item)
+{
+    const struct answer *one = &expected[phase][item->n];
+
+    return item->answer.size == one->size && memcmp(item->answer.data, one->data, one->size) == 0;
+}
+
+static void expect_old_or_new(unsigned shards)
+{
+    size_t old = 0;
+
+    for (size_t i = 0; i < during_count; i++) {
+        old += is_answer(CHANGED, &during[i]);
+        if (!is_answer(CHANGED, &during[i]) && !is_answer(RETRAINED, &during[i]))
+            compare(RETRAINED, during[i].n, during[i].answer, shards);
+        free(during[i].answer.data);
+    }
+    cr_expect(old > 0, "some searches came before the new codebook");
 }
 
 static void run_over(unsigned shards)
@@ -176,11 +245,14 @@ static void run_over(unsigned shards)
     test_fixture_write(&f, 0, CONCEPTS, 0);
     overwrite_and_delete(SEED + 3, 1);
     ask_all(EXACT, shards);
-    train();
+    train(1);
     ask_all(TRAINED, shards);
     overwrite_and_delete(SEED + 4, 2);
     test_fixture_write(&f, CONCEPTS, 300, 0);
     ask_all(CHANGED, shards);
+    ask_while_training();
+    ask_all(RETRAINED, shards);
+    expect_old_or_new(shards);
     stop();
 }
 

@@ -218,7 +218,7 @@ static struct store_write random_write(struct write *write, unsigned name)
     if (below(3) == 0)
         it.condition = (struct store_condition){ true, below(4) };
     if (write->row != 0) {
-        write->vector = (struct store_vector){ row_of(write->row), ROW_BYTES, NULL, 0 };
+        write->vector = (struct store_vector){ row_of(write->row), ROW_BYTES, NULL, 0, NULL };
         it.vector = &write->vector;
     }
     it.association_count = below(3);
@@ -384,7 +384,7 @@ static void set_code(void)
     static const uint8_t code[STORE_CODE_BYTES];
     unsigned name = below(NAMES);
     unsigned row = 1 + below(3);
-    const struct store_code item = { id_of(names[name]), row_of(row), ROW_BYTES, code };
+    const struct store_code item = { id_of(names[name]), row_of(row), ROW_BYTES, code, false };
     uint64_t version = 1 + below(5);
     struct status st = { 0 };
     bool applied;

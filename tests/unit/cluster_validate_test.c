@@ -514,35 +514,59 @@ Test(validate, an_id_must_be_given)
 }
 
 static const struct {
-    uint32_t k;
-    uint32_t rerank;
-    uint32_t expected; /* 0: refused */
+    struct search_size size;
+    uint32_t expected; /* rerank, of what is not refused */
     const char *field;
     const char *message;
 } sizes[] = {
-    { 1, 0, DEFAULT_RERANK, NULL, NULL },
-    { 1, 1, 1, NULL, NULL },
-    { 10, 3, 10, NULL, NULL },
-    { 10, 300, 300, NULL, NULL },
-    { LIMIT_K, 0, LIMIT_K, NULL, NULL },
-    { LIMIT_K, LIMIT_RERANK, LIMIT_RERANK, NULL, NULL },
-    { 0, 0, 0, "k", "k is 0, it takes 1 to 1000" },
-    { LIMIT_K + 1, 0, 0, "k", "k is 1001, it takes 1 to 1000" },
-    { UINT32_MAX, 0, 0, "k", "k is 4294967295, it takes 1 to 1000" },
-    { 1, LIMIT_RERANK + 1, 0, "rerank", "rerank is 10001, the limit is 10000" },
-    { 1, UINT32_MAX, 0, "rerank", "rerank is 4294967295, the limit is 10000" },
+    { { .k = 1 }, 0, NULL, NULL },
+    { { .k = 1, .rerank = 1 }, 1, NULL, NULL },
+    { { .k = 10, .rerank = 3 }, 10, NULL, NULL },
+    { { .k = 10, .rerank = 300, .nprobe = 5, .exact = true }, 300, NULL, NULL },
+    { { .k = LIMIT_K, .rerank = LIMIT_RERANK }, LIMIT_RERANK, NULL, NULL },
+    { { .k = 10, .recall_target = 1 }, 0, NULL, NULL },
+    { { .k = 0 }, 0, "k", "k is 0, it takes 1 to 1000" },
+    { { .k = LIMIT_K + 1 }, 0, "k", "k is 1001, it takes 1 to 1000" },
+    { { .k = UINT32_MAX }, 0, "k", "k is 4294967295, it takes 1 to 1000" },
+    { { .k = 1, .rerank = LIMIT_RERANK + 1 }, 0, "rerank", "rerank is 10001, the limit is 10000" },
+    { { .k = 1, .rerank = UINT32_MAX }, 0, "rerank", "rerank is 4294967295, the limit is 10000" },
+    { { .k = 1, .recall_target = 1.5f },
+      0,
+      "recall_target",
+      "recall_target is 1.5, it takes 0 to 1" },
+    { { .k = 1, .recall_target = -0.5f },
+      0,
+      "recall_target",
+      "recall_target is -0.5, it takes 0 to 1" },
+    { { .k = 1, .recall_target = NAN },
+      0,
+      "recall_target",
+      "recall_target is nan, it takes 0 to 1" },
+    { { .k = 1, .recall_target = 0.9f, .rerank = 100 },
+      0,
+      "recall_target",
+      "recall_target chooses rerank and nprobe: give one or the others" },
+    { { .k = 1, .recall_target = 0.9f, .nprobe = 1 },
+      0,
+      "recall_target",
+      "recall_target chooses rerank and nprobe: give one or the others" },
+    { { .k = 1, .recall_target = 0.9f, .exact = true },
+      0,
+      "recall_target",
+      "recall_target chooses rerank and nprobe: give one or the others" },
 };
 
-Test(validate, rerank_is_at_least_k)
+Test(validate, sizes_of_a_search)
 {
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct status st = { 0 };
-        uint32_t rerank = 0;
-        validate_search_size(sizes[i].k, sizes[i].rerank, &rerank, &st);
-        cr_expect_eq(rerank, sizes[i].expected, "case %zu: %u", i, rerank);
-        if (sizes[i].message == NULL)
+        struct search_size size = sizes[i].size;
+        validate_search_size(&size, &st);
+        if (sizes[i].message == NULL) {
             cr_expect_eq(st.code, STATUS_OK, "case %zu: %s", i, st.message);
-        else
+            cr_expect_eq(size.rerank, sizes[i].expected, "case %zu: %u", i, size.rerank);
+        } else {
             expect_status(&st, sizes[i].field, sizes[i].message);
+        }
     }
 }

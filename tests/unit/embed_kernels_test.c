@@ -92,30 +92,31 @@ static void check_norm(const struct embed_kernels *kernels)
 
 struct attention_case {
     struct kernel_attention in;
-    float *queries, *keys, *values, *query_bias, *value_bias;
+    float *rows, *query_bias, *value_bias;
 };
 
-/* Behind the last key lie huge values: they must not matter. */
+/* Behind the last token lie huge values: they must not matter. */
 static struct attention_case attention_case(size_t n)
 {
-    size_t stride = n + KERNEL_PADDING;
-    struct attention_case c = { .queries = values(n * D, 3),
-                                .keys = values(D * stride, 3),
-                                .values = values(n * D, 2),
+    struct attention_case c = { .rows = values((n + 1) * 3 * D, 3),
                                 .query_bias = values(D, 1),
                                 .value_bias = values(D, 1) };
 
-    for (size_t row = 0; row < D; row++)
-        for (size_t i = n; i < stride; i++)
-            c.keys[row * stride + i] = i % 2 ? NAN : 1e30f;
-    c.in = (struct kernel_attention){ c.queries, c.query_bias, c.keys, stride,
-                                      c.values,  c.value_bias, n };
+    for (size_t i = n * 3 * D; i < (n + 1) * 3 * D; i++)
+        c.rows[i] = i % 2 ? NAN : 1e30f;
+    c.in = (struct kernel_attention){ c.rows, c.query_bias, c.value_bias, n };
     return c;
 }
 
 static void attention_case_free(struct attention_case *c)
 {
-    free(c->queries), free(c->keys), free(c->values), free(c->query_bias), free(c->value_bias);
+    free(c->rows), free(c->query_bias), free(c->value_bias);
+}
+
+/* Feature @k of the query (0), key (1) or value (2) of token @i. */
+static double part(const struct attention_case *c, size_t which, size_t i, size_t k)
+{
+    return (double)c->rows[(i * 3 + which) * D + k];
 }
 
 static double exact_score(const struct attention_case *c, size_t head, size_t i, size_t j)
@@ -123,8 +124,7 @@ static double exact_score(const struct attention_case *c, size_t head, size_t i,
     double sum = 0;
 
     for (size_t k = head * KERNEL_HEAD_FEATURES; k < (head + 1) * KERNEL_HEAD_FEATURES; k++)
-        sum += ((double)c->queries[i * D + k] + (double)c->query_bias[k]) *
-               (double)c->keys[k * c->in.key_stride + j];
+        sum += (part(c, 0, i, k) + (double)c->query_bias[k]) * part(c, 1, j, k);
     return sum / sqrt(KERNEL_HEAD_FEATURES);
 }
 
@@ -141,7 +141,7 @@ static void exact_attention(const struct attention_case *c, size_t head, size_t 
     for (size_t k = 0; k < KERNEL_HEAD_FEATURES; k++) {
         ret[k] = (double)c->value_bias[first + k];
         for (size_t j = 0; j < c->in.n_tokens; j++)
-            ret[k] += weights[j] / sum * (double)c->values[j * D + first + k];
+            ret[k] += weights[j] / sum * part(c, 2, j, first + k);
     }
 }
 

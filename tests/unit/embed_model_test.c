@@ -1,5 +1,6 @@
 #include "src/embed/embed.h"
 
+#include "src/embed/dense.h"
 #include "src/embed/safetensors.h"
 #include "tests/support/alloc_fault.h"
 #include "tests/support/embed_fixture.h"
@@ -215,10 +216,10 @@ Test(embed_model, like_meanings_get_like_vectors)
 }
 
 /* More than one batch, long texts and short ones. */
-Test(embed_model, neighbours_in_a_batch_do_not_matter, .timeout = 120)
+static void check_neighbours(enum embed_precision precision, double tolerance)
 {
     enum { N = 60 };
-    struct embed_model *model = embed_fixture_model();
+    struct embed_model *model = embed_fixture_model_as(precision);
     struct embed_text texts[N];
     static char storage[N][1200];
     static float together[N * D];
@@ -233,9 +234,46 @@ Test(embed_model, neighbours_in_a_batch_do_not_matter, .timeout = 120)
     embed(model, texts, N, together);
     for (size_t i = 0; i < N; i++) {
         embed(model, &texts[i], 1, alone);
-        cr_expect(dot(alone, together + i * D) > 1 - 1e-6, "text %zu", i);
+        cr_expect(dot(alone, together + i * D) > 1 - tolerance, "text %zu", i);
     }
     embed_model_close(model);
+}
+
+Test(embed_model, neighbours_in_a_batch_do_not_matter, .timeout = 120)
+{
+    check_neighbours(EMBED_FLOAT32, 1e-6);
+}
+
+Test(embed_model, neighbours_in_a_batch_do_not_matter_in_bfloat16, .timeout = 120)
+{
+    check_neighbours(EMBED_BFLOAT16, 1e-6);
+}
+
+Test(embed_model, opens_in_the_precision_that_was_asked_for_or_in_float32)
+{
+    struct embed_model *model = embed_fixture_model();
+
+    cr_expect_eq(embed_model_precision(model), EMBED_FLOAT32);
+    embed_model_close(model);
+    model = embed_fixture_model_as(EMBED_BFLOAT16);
+    cr_expect_eq(embed_model_precision(model),
+                 dense_is_supported() ? EMBED_BFLOAT16 : EMBED_FLOAT32);
+    embed_model_close(model);
+}
+
+Test(embed_model, precisions_have_names)
+{
+    enum embed_precision precision = EMBED_FLOAT32;
+    struct status st = { 0 };
+
+    cr_expect_eq(embed_precision_parse("bfloat16", &precision, &st), STATUS_OK);
+    cr_expect_eq(precision, EMBED_BFLOAT16);
+    cr_expect_eq(embed_precision_parse("float32", &precision, &st), STATUS_OK);
+    cr_expect_eq(precision, EMBED_FLOAT32);
+    cr_expect_str_eq(embed_precision_name(EMBED_BFLOAT16), "bfloat16");
+    cr_expect_eq(embed_precision_parse("int8", &precision, &st), STATUS_INVALID_ARGUMENT);
+    cr_expect_not_null(strstr(st.message, "int8"));
+    cr_expect_eq(precision, EMBED_FLOAT32);
 }
 
 Test(embed_model, embeds_nothing_at_once)
@@ -334,7 +372,7 @@ Test(embed_model, damaged_weights_give_an_error_and_no_vector)
     unlink(path);
 }
 
-Test(embed_model, survives_every_failed_allocation)
+static void check_allocations(enum embed_precision precision)
 {
     struct embed_model *model = NULL;
     struct embed_worker *worker = NULL;
@@ -344,7 +382,7 @@ Test(embed_model, survives_every_failed_allocation)
         struct status st = { 0 };
         embed_model_default_dir(dir, &st);
         alloc_fault_at(n);
-        if (embed_model_open(dir, &model, &st) == STATUS_OK)
+        if (embed_model_open_as(dir, precision, &model, &st) == STATUS_OK)
             embed_worker_new(model, &worker, &st);
         if (!alloc_fault_clear())
             break;
@@ -356,4 +394,14 @@ Test(embed_model, survives_every_failed_allocation)
     cr_assert_not_null(worker);
     embed_worker_free(worker);
     embed_model_close(model);
+}
+
+Test(embed_model, survives_every_failed_allocation)
+{
+    check_allocations(EMBED_FLOAT32);
+}
+
+Test(embed_model, survives_every_failed_allocation_in_bfloat16)
+{
+    check_allocations(EMBED_BFLOAT16);
 }

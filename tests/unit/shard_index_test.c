@@ -16,7 +16,14 @@
 #include "tests/property/vector_data.h"
 #include "tests/support/store_fixture.h"
 
-enum { D = LIMIT_DIMENSION, ROW_BYTES = REFINE_SCALE_BYTES + D, N = 600, K = 20, MORE = 400 };
+enum {
+    D = LIMIT_DIMENSION,
+    ROW_BYTES = REFINE_SCALE_BYTES + D,
+    N = 600,
+    K = 20,
+    MORE = 400,
+    CELLS = 32,
+};
 
 static const uint64_t SEED = 0x5EED;
 
@@ -29,6 +36,8 @@ struct fixture {
     struct index *index;
     struct arena arena;
     float *units; /* [N + MORE][D] */
+    size_t row_budget_bytes;
+    struct row_policy rows;
 };
 
 static void open_all(struct fixture *f)
@@ -36,7 +45,11 @@ static void open_all(struct fixture *f)
     struct status st = { 0 };
     struct store_options options = { .path = f->store_path, .on_vector = index_on_vector };
 
-    cr_assert_eq(index_new(f->segment_path, &f->index, &st), STATUS_OK, "%s", st.message);
+    const struct index_options index_options = { .segment_path = f->segment_path,
+                                                 .rows = f->rows,
+                                                 .row_budget_bytes = f->row_budget_bytes };
+
+    cr_assert_eq(index_new(&index_options, &f->index, &st), STATUS_OK, "%s", st.message);
     options.context = f->index;
     cr_assert_eq(store_open(&options, &f->store, &st), STATUS_OK, "%s", st.message);
     cr_assert_eq(index_open(f->index, f->store, &st), STATUS_OK, "%s", st.message);
@@ -59,7 +72,7 @@ static void set_up(struct fixture *f)
 {
     struct vector_random random = { SEED };
 
-    *f = (struct fixture){ 0 };
+    *f = (struct fixture){ .row_budget_bytes = SIZE_MAX, .rows = { REFINE_INT8, true } };
     temp_folder_make(f->folder);
     snprintf(f->store_path, sizeof f->store_path, "%s/store", f->folder);
     snprintf(f->segment_path, sizeof f->segment_path, "%s/segment", f->folder);
@@ -83,11 +96,10 @@ static void tear_down(struct fixture *f)
 /* The code of a row, from whichever side of an install. */
 static void encode(const struct codebook *codebook, const void *row, uint8_t *ret_code)
 {
-    float unit[D];
+    int8_t scratch[D];
 
-    refine_decode(row, D, unit);
-    vector_normalise(unit, D);
-    codebook_encode(codebook, unit, 1, ret_code);
+    codebook_encode(codebook, refine_values(REFINE_INT8, row, D, scratch), D, 1, ret_code, NULL,
+                    NULL);
 }
 
 /* Concept "c<@number>" with the vector @unit, encoded with the codebook in force, as a shard does.
@@ -95,24 +107,21 @@ static void encode(const struct codebook *codebook, const void *row, uint8_t *re
 static void write_vector(struct fixture *f, size_t number, const float *unit)
 {
     uint8_t row[ROW_BYTES];
-    uint8_t code[CODEBOOK_CODE_BYTES];
-    struct codebook *codebook = index_codebook(f->index);
-    struct store_vector vector = { .refinement = row, .refinement_size = sizeof row };
+    struct store_vector vector;
     struct store_write_result result;
+    struct arena arena;
     struct status st = { 0 };
     char id[16];
 
     snprintf(id, sizeof id, "c%zu", number);
     struct store_write write = item(id, "text");
     write.vector = &vector;
-    refine_encode(unit, D, row);
-    if (codebook != NULL) {
-        encode(codebook, row, code);
-        vector.code = code;
-        vector.codebook_version = codebook_info(codebook)->version;
-    }
+    arena_init(&arena, SIZE_MAX);
+    refine_encode(REFINE_INT8, unit, D, row);
+    index_encode(f->index, row, 1, &arena, &vector, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     store_write(f->store, &write, 1, false, &result, &st);
-    codebook_unref(codebook);
+    arena_deinit(&arena);
     cr_assert(st.code == STATUS_OK && result.status.code == STATUS_OK, "%s%s", st.message,
               result.status.message);
 }
@@ -138,11 +147,20 @@ static void delete_one(struct fixture *f, size_t number)
 /* A trained codebook's bytes; the caller owns them. */
 static struct buf codebook_bytes(uint64_t version)
 {
-    struct codebook *codebook = vector_random_codebook(version, D, version);
+    struct vector_random random = { version };
+    const struct codebook_train_options options = {
+        .seed = version, .iterations = 3, .version = version, .cells = CELLS
+    };
+    float *samples = vector_random_units(&random, N, D, 20);
+    struct codebook *codebook = NULL;
     struct buf bytes = { 0 };
+    struct status st = { 0 };
 
+    cr_assert_eq(codebook_train(samples, N, D, &options, &codebook, &st), STATUS_OK, "%s",
+                 st.message);
     codebook_serialize(codebook, &bytes);
     codebook_unref(codebook);
+    free(samples);
     cr_assert_not(bytes.failed);
     return bytes;
 }
@@ -158,12 +176,22 @@ static enum status_code install(struct fixture *f, const struct buf *bytes, uint
     return index_install(f->index, &install, st);
 }
 
+/* What the codebook's version says of the segment that is searched. */
+static void change_over(struct fixture *f, uint64_t version)
+{
+    struct status st = { 0 };
+
+    cr_assert_eq(index_switch(f->index, version, &st), STATUS_OK, "%s", st.message);
+    index_retire(f->index, version);
+}
+
 static void install_version(struct fixture *f, uint64_t version, uint64_t expected)
 {
     struct buf bytes = codebook_bytes(version);
     struct status st;
 
     cr_assert_eq(install(f, &bytes, expected, &st), STATUS_OK, "%s", st.message);
+    change_over(f, version);
     buf_deinit(&bytes);
 }
 
@@ -171,11 +199,12 @@ static void install_version(struct fixture *f, uint64_t version, uint64_t expect
 
 static struct segment_hits search(struct fixture *f, const float *query, size_t r)
 {
-    struct segment *segment = index_segment(f->index);
+    struct segment *segment = index_segment(f->index, 0);
+    const struct segment_search options = { .r = r };
     struct segment_hits hits = { 0 };
     struct status st = { 0 };
 
-    segment_search(segment, query, 1, r, NULL, NULL, &f->arena, &hits, &st);
+    segment_search(segment, query, 1, &options, &f->arena, &hits, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     segment_unref(segment);
     return hits;
@@ -183,21 +212,18 @@ static struct segment_hits search(struct fixture *f, const float *query, size_t 
 
 static size_t count(struct fixture *f)
 {
-    struct segment *segment = index_segment(f->index);
-    size_t n = segment_count(segment);
-
-    segment_unref(segment);
-    return n;
+    return index_stats(f->index).segment.count;
 }
 
 static bool contains(struct fixture *f, size_t number)
 {
-    struct segment *segment = index_segment(f->index);
-    char id[16];
+    struct segment *segment = index_segment(f->index, 0);
+    char text[16];
     bool found;
 
-    snprintf(id, sizeof id, "c%zu", number);
-    found = segment_contains(segment, id, strlen(id));
+    snprintf(text, sizeof text, "c%zu", number);
+    const struct segment_id id = { text, strlen(text) };
+    segment_find(segment, &id, 1, &found);
     segment_unref(segment);
     return found;
 }
@@ -258,7 +284,7 @@ static void expect_encoded(struct fixture *f)
     c.hits = search(f, f->units, 10 * (N + MORE));
     cr_assert_eq(store_scan_vectors(f->store, compare_one, &c, &st), STATUS_OK, "%s", st.message);
     cr_expect_eq(c.count, c.hits.count);
-    cr_expect_eq(index_stats(f->index).vectors_encoded, c.count);
+    cr_expect_eq(index_stats(f->index).segment.count, c.count);
     codebook_unref(c.codebook);
 }
 
@@ -301,7 +327,6 @@ Test(index, writes_are_followed)
     cr_expect_not(contains(&f, 3));
     cr_expect_null(index_codebook(f.index));
     cr_expect_eq(index_stats(f.index).codebook.version, 0);
-    cr_expect_eq(index_stats(f.index).vectors_encoded, 0);
     tear_down(&f);
 }
 
@@ -313,14 +338,14 @@ Test(index, search_is_exact_over_the_rows_before_there_is_a_codebook)
     set_up(&f);
     write_range(&f, 0, 50);
     write_vector(&f, 7, f.units + 60 * D); /* replaced */
-    refine_query_init(&query, f.units + 60 * D, D);
+    refine_query_init(&query, REFINE_INT8, f.units + 60 * D, D);
     struct segment_hits hits = search(&f, f.units + 60 * D, 50);
     cr_assert_eq(hits.count, 50);
     cr_expect_eq(memcmp(hits.hits[0].id, "c7", 2), 0);
     for (size_t i = 0; i < hits.count; i++) {
         uint8_t row[ROW_BYTES];
         size_t number = number_of(&hits.hits[i]);
-        refine_encode(f.units + (number == 7 ? 60 : number) * D, D, row);
+        refine_encode(REFINE_INT8, f.units + (number == 7 ? 60 : number) * D, D, row);
         cr_expect_eq(hits.hits[i].approximate, refine_score(&query, row), "c%zu", number);
     }
     tear_down(&f);
@@ -393,8 +418,12 @@ Test(index, an_install_expects_the_version_in_force)
     cr_expect_eq(install(&f, &second, 0, &st), STATUS_OK, "again: %s", st.message);
     cr_expect_eq(install(&f, &third, 0, &st), STATUS_ABORTED);
     cr_expect_str_eq(st.message, "codebook version 2 is in force, not 0");
+    cr_expect_eq(index_stats(f.index).codebook.version, 0, "not changed over yet");
+    change_over(&f, 2);
     cr_expect_eq(index_stats(f.index).codebook.version, 2);
     cr_expect_eq(install(&f, &third, 2, &st), STATUS_OK, "%s", st.message);
+    cr_expect_eq(index_stats(f.index).codebook.version, 2);
+    change_over(&f, 3);
     cr_expect_eq(index_stats(f.index).codebook.version, 3);
     expect_stored_version(&f, 3);
     expect_encoded(&f);
@@ -405,7 +434,7 @@ Test(index, an_install_expects_the_version_in_force)
 
 Test(index, a_codebook_that_is_none_is_refused)
 {
-    struct codebook *small = vector_random_codebook(1, 48, 1);
+    struct codebook *small = vector_random_codebook(1, 192, 1);
     struct buf bytes = codebook_bytes(1);
     struct buf other = { 0 };
     struct fixture f;
@@ -414,7 +443,7 @@ Test(index, a_codebook_that_is_none_is_refused)
     set_up(&f);
     codebook_serialize(small, &other);
     cr_expect_eq(install(&f, &other, 0, &st), STATUS_INVALID_ARGUMENT, "%s", st.message);
-    cr_expect_str_eq(st.message, "the codebook has 48 dimensions, not 384");
+    cr_expect_str_eq(st.message, "the codebook has 192 dimensions, not 384");
     bytes.data[1000] ^= 1;
     cr_expect_eq(install(&f, &bytes, 0, &st), STATUS_DATA_LOSS, "%s", st.message);
     cr_expect_null(index_codebook(f.index));
@@ -523,6 +552,7 @@ Test(index, writes_that_race_with_installs_are_all_found, .timeout = 120)
     for (; version < 4; version++) {
         struct status st;
         cr_assert_eq(install(&f, &books[version], version, &st), STATUS_OK, "%s", st.message);
+        change_over(&f, version + 1);
     }
     atomic_store(&racer.stop, true);
     pthread_join(thread, NULL);
@@ -667,7 +697,8 @@ Test(index, an_install_that_was_cut_off_is_completed_by_the_next_open)
     set_up(&f);
     write_and_install(&f, true);
     save(&f);
-    cr_assert_eq(store_put_codebook(f.store, bytes.data, bytes.size, true, &st), STATUS_OK);
+    cr_assert_eq(store_put_blob(f.store, STORE_CODEBOOK, bytes.data, bytes.size, true, &st),
+                 STATUS_OK);
     close_all(&f);
     cr_expect(rebuilt_when_reopened(&f));
     cr_expect_eq(index_stats(f.index).codebook.version, 2);
@@ -675,4 +706,163 @@ Test(index, an_install_that_was_cut_off_is_completed_by_the_next_open)
     expect_encoded(&f);
     tear_down(&f);
     buf_deinit(&bytes);
+}
+
+/* ---- Two codebooks side by side ---- */
+
+static uint64_t version_searched(struct fixture *f, uint64_t wanted)
+{
+    struct segment *segment = index_segment(f->index, wanted);
+    struct codebook *codebook = segment_codebook(segment);
+    uint64_t version = codebook == NULL ? 0 : codebook_info(codebook)->version;
+
+    segment_unref(segment);
+    return version;
+}
+
+Test(index, both_codebooks_can_be_asked_for_until_one_is_retired)
+{
+    struct buf second = codebook_bytes(2);
+    struct fixture f;
+    struct status st;
+
+    set_up(&f);
+    write_range(&f, 0, 50);
+    install_version(&f, 1, 0);
+    cr_assert_eq(install(&f, &second, 1, &st), STATUS_OK, "%s", st.message);
+    cr_expect_eq(version_searched(&f, 0), 1, "until told to change over");
+    cr_expect_eq(version_searched(&f, 2), 2);
+    cr_assert_eq(index_switch(f.index, 2, &st), STATUS_OK, "%s", st.message);
+    write_range(&f, 50, 60);
+    cr_expect_eq(version_searched(&f, 0), 2);
+    cr_expect_eq(version_searched(&f, 1), 1);
+    struct segment *old = index_segment(f.index, 1);
+    cr_expect_eq(segment_stats(old).count, 60, "the old one still follows the writes");
+    segment_unref(old);
+    index_retire(f.index, 1);
+    cr_expect_eq(version_searched(&f, 1), 1, "only what is searched retires the other");
+    index_retire(f.index, 2);
+    cr_expect_eq(version_searched(&f, 1), 2);
+    cr_expect_eq(index_switch(f.index, 1, &st), STATUS_FAILED_PRECONDITION);
+    cr_expect_str_eq(st.message, "codebook version 1 is not installed");
+    expect_encoded(&f);
+    tear_down(&f);
+    buf_deinit(&second);
+}
+
+/* ---- Calibration ---- */
+
+static struct buf calibration_bytes(uint64_t version)
+{
+    const struct calibration_setting setting = {
+        .nprobe = 4, .rerank = 50, .recall = 0.9f, .cost = 1
+    };
+    struct calibration calibration;
+    struct buf bytes = { 0 };
+
+    calibration_fit(&setting, 1, version, 100, &calibration);
+    calibration_serialize(&calibration, &bytes);
+    return bytes;
+}
+
+Test(index, a_calibration_belongs_to_its_codebook_and_outlives_a_restart)
+{
+    struct buf first = calibration_bytes(1);
+    struct buf other = calibration_bytes(7);
+    struct fixture f;
+    struct status st = { 0 };
+
+    set_up(&f);
+    write_range(&f, 0, 50);
+    install_version(&f, 1, 0);
+    cr_expect_eq(index_calibration(f.index, 1).queries, 0);
+    cr_expect_eq(index_calibrate(f.index, other.data, other.size, &st), STATUS_FAILED_PRECONDITION);
+    st = (struct status){ 0 };
+    cr_assert_eq(index_calibrate(f.index, first.data, first.size, &st), STATUS_OK, "%s",
+                 st.message);
+    close_all(&f);
+    open_all(&f);
+    cr_expect_eq(index_calibration(f.index, 1).queries, 100);
+    cr_expect_eq(index_calibration(f.index, 2).queries, 0);
+    install_version(&f, 2, 1);
+    cr_expect_eq(index_calibration(f.index, 1).queries, 0, "went with its codebook");
+    tear_down(&f);
+    buf_deinit(&first);
+    buf_deinit(&other);
+}
+
+/* ---- What can wait ---- */
+
+static bool after_some(void *context)
+{
+    return ++*(int *)context > 1;
+}
+
+Test(index, an_interrupted_install_is_taken_up_after_a_restart)
+{
+    struct buf bytes = codebook_bytes(1);
+    int polls = 0;
+    const struct index_install interrupted = {
+        .bytes = bytes.data, .size = bytes.size, .cancelled = after_some, .context = &polls
+    };
+    struct fixture f;
+    struct status st = { 0 };
+
+    set_up(&f);
+    write_range(&f, 0, N);
+    cr_assert_eq(index_install(f.index, &interrupted, &st), STATUS_CANCELLED, "%s", st.message);
+    close_all(&f);
+    open_all(&f);
+    cr_expect_eq(version_searched(&f, 0), 1, "all codes are made when the store is read");
+    expect_encoded(&f);
+    index_maintain(f.index);
+    expect_stored_version(&f, 1);
+    tear_down(&f);
+    buf_deinit(&bytes);
+}
+
+Test(index, rows_come_back_after_a_restart_as_far_as_the_budget_goes)
+{
+    struct fixture f;
+
+    set_up(&f);
+    write_range(&f, 0, N);
+    install_version(&f, 1, 0);
+    cr_expect_eq(index_stats(f.index).segment.rows, N);
+    save(&f);
+    close_all(&f);
+    cr_expect_not(rebuilt_when_reopened(&f));
+    cr_expect_eq(index_stats(f.index).segment.rows, 0);
+    index_maintain(f.index);
+    cr_expect_eq(index_stats(f.index).segment.rows, N);
+    close_all(&f);
+    f.row_budget_bytes = 0;
+    open_all(&f);
+    index_maintain(f.index);
+    cr_expect_eq(index_stats(f.index).segment.rows, 0);
+    struct segment_hits hits = search(&f, f.units, K);
+    cr_assert_eq(hits.count, K);
+    cr_expect(isnan(hits.hits[0].refined));
+    tear_down(&f);
+}
+
+Test(index, drift_compares_what_is_written_with_what_was_trained_on)
+{
+    struct fixture f;
+    float alike;
+
+    set_up(&f);
+    install_version(&f, 1, 0);
+    cr_expect_eq(index_stats(f.index).drift, 0);
+    write_range(&f, 0, 100);
+    alike = index_stats(f.index).drift;
+    cr_expect(alike > 0, "%g", (double)alike);
+    for (size_t i = 100; i < 400; i++) {
+        float unit[D] = { 0 };
+        unit[i - 100] = 1; /* like nothing that was trained on */
+        write_vector(&f, i, unit);
+    }
+    cr_expect(index_stats(f.index).drift > alike, "%g, %g", (double)index_stats(f.index).drift,
+              (double)alike);
+    tear_down(&f);
 }

@@ -42,7 +42,7 @@ static void group_make(struct group *group, uint64_t number)
     for (int i = 0; i < GROUP; i++)
         snprintf(group->ids[i], sizeof group->ids[i], "%llu/%d", (unsigned long long)number, i);
     memset(group->row, (int)(number % 251), ROW_BYTES);
-    group->vector = (struct store_vector){ group->row, ROW_BYTES, NULL, 0 };
+    group->vector = (struct store_vector){ group->row, ROW_BYTES, NULL, 0, NULL };
     for (int i = 0; i < GROUP; i++) {
         group->edges[i] = edge("", group->ids[(i + 1) % GROUP], 1, "next");
         group->writes[i] = item(group->ids[i], group->ids[i]);
@@ -229,7 +229,7 @@ static struct store_fixture f;
 static void fill(void)
 {
     static uint8_t row[ROW_BYTES];
-    const struct store_vector vector = { row, ROW_BYTES, NULL, 0 };
+    const struct store_vector vector = { row, ROW_BYTES, NULL, 0, NULL };
     char content[200];
     char target[32];
     char id[32];
@@ -413,7 +413,7 @@ Test(store_fault, a_full_arena_fails_reads_and_changes_nothing)
     struct store_neighbors_query query = { id, STORE_OUT, 0, 10, { 0 } };
     struct store_neighbors answer;
     struct store_association stored;
-    struct store_vector vector = { "row", 3, NULL, 0 };
+    struct store_vector vector = { "row", 3, NULL, 0, NULL };
     struct store_write write = item("a", "1");
     struct text_view value;
     struct text_view *values;

@@ -15,8 +15,8 @@ static const uint8_t row_b[ROW_BYTES] = "rowBBBBBBBB";
 static const uint8_t code_1[STORE_CODE_BYTES] = "code one";
 static const uint8_t code_2[STORE_CODE_BYTES] = "code two";
 
-static const struct store_vector vector_a = { row_a, ROW_BYTES, NULL, 0 };
-static const struct store_vector vector_b = { row_b, ROW_BYTES, code_1, 3 };
+static const struct store_vector vector_a = { row_a, ROW_BYTES, NULL, 0, NULL };
+static const struct store_vector vector_b = { row_b, ROW_BYTES, code_1, 3, NULL };
 
 static const struct store_condition no_condition = { 0 };
 
@@ -357,9 +357,9 @@ Test(store, sets_a_code_only_where_the_row_is_unchanged)
     struct store_write a = item("a", "1");
     struct store_write b = item("b", "1");
     const struct store_code codes[] = {
-        { id_of("a"), row_a, ROW_BYTES, code_2 },
-        { id_of("b"), row_a, ROW_BYTES, code_2 },
-        { id_of("gone"), row_a, ROW_BYTES, code_2 },
+        { id_of("a"), row_a, ROW_BYTES, code_2, false },
+        { id_of("b"), row_a, ROW_BYTES, code_2, false },
+        { id_of("gone"), row_a, ROW_BYTES, code_2, false },
     };
     struct status st = { 0 };
     bool applied[3];
@@ -375,6 +375,23 @@ Test(store, sets_a_code_only_where_the_row_is_unchanged)
     cr_expect_arr_eq(vector_of("a").code, code_2, STORE_CODE_BYTES);
     cr_expect_eq(vector_of("b").codebook_version, 3);
     cr_expect_null(vector_of("gone").refinement);
+}
+
+Test(store, drops_the_row_for_the_code_where_told_to)
+{
+    struct store_write write = item("a", "1");
+    const struct store_code code = { id_of("a"), row_a, ROW_BYTES, code_2, true };
+    struct status st = { 0 };
+    bool applied;
+
+    write.vector = &vector_a;
+    write_one(&f, write);
+    store_set_codes(f.store, &code, 1, 8, &applied, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    cr_expect(applied);
+    cr_expect_not_null(vector_of("a").refinement);
+    cr_expect_eq(vector_of("a").refinement_size, 0);
+    cr_expect_arr_eq(vector_of("a").code, code_2, STORE_CODE_BYTES);
 }
 
 struct seen {
@@ -396,7 +413,7 @@ Test(store, tells_every_vector_that_was_set_or_removed)
 {
     struct seen seen = { "" };
     struct store_write write = item("a", "1");
-    const struct store_code code = { id_of("a"), row_a, ROW_BYTES, code_2 };
+    const struct store_code code = { id_of("a"), row_a, ROW_BYTES, code_2, false };
     struct status st = { 0 };
     bool applied;
 
@@ -422,6 +439,79 @@ static bool note_scanned(void *context, const struct concept_id *id,
     cr_expect_eq(vector->refinement_size, ROW_BYTES);
     cr_expect_eq(id->length, 2);
     return ++*count < 30;
+}
+
+static bool note_visited(void *context, const struct concept_id *id,
+                         const struct store_vector *vector)
+{
+    note_vector(context, id, vector);
+    return id->data[0] != 'b';
+}
+
+Test(store, visits_vectors_as_they_are_until_told_to_stop)
+{
+    struct seen seen = { "" };
+    struct store_write a = item("a", "1");
+    struct store_write b = item("b", "1");
+    const struct concept_id ids[] = { id_of("a"), id_of("gone"), id_of("b"), id_of("a") };
+    struct status st = { 0 };
+
+    a.vector = &vector_a;
+    b.vector = &vector_b;
+    write_one(&f, a);
+    write_one(&f, b);
+    store_visit_vectors(f.store, ids, 4, note_visited, &seen, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    cr_expect_str_eq(seen.text, "a+0 gone-0 b+3 ");
+}
+
+struct hinted {
+    const void *hint;
+};
+
+static void note_hint(void *context, const struct concept_id *id, const struct store_vector *vector)
+{
+    (void)id;
+    ((struct hinted *)context)->hint = vector->hint;
+}
+
+Test(store, passes_the_hint_of_a_write_on_and_does_not_keep_it)
+{
+    struct hinted hinted = { NULL };
+    struct store_write write = item("a", "1");
+    struct store_vector vector = vector_a;
+
+    f.options.on_vector = note_hint;
+    f.options.context = &hinted;
+    store_fixture_reopen(&f);
+    vector.hint = "a hint";
+    write.vector = &vector;
+    write_one(&f, write);
+    cr_expect_eq(hinted.hint, vector.hint);
+    cr_expect_null(vector_of("a").hint);
+}
+
+Test(store, compacting_vectors_gives_back_what_replaced_codes_took)
+{
+    struct store_write write = item("a", "1");
+    struct status st = { 0 };
+    uint64_t before;
+
+    write.vector = &vector_a;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 2000; i++) {
+            char id[16];
+            snprintf(id, sizeof id, "%u", i);
+            write.id = id_of(id);
+            write_one(&f, write);
+        }
+        cr_assert_eq(store_flush(f.store, &st), STATUS_OK, "%s", st.message);
+    }
+    before = stats().disk_bytes;
+    cr_assert_eq(store_compact_vectors(f.store, &st), STATUS_OK, "%s", st.message);
+    cr_expect_lt(stats().disk_bytes, before);
+    cr_expect_eq(stats().vectors, 2000);
+    cr_expect_eq(vector_of("77").refinement_size, ROW_BYTES);
 }
 
 Test(store, scans_vectors_until_told_to_stop)
@@ -684,18 +774,21 @@ Test(store, says_when_there_is_no_such_concept)
     cr_expect_eq(st.code, STATUS_NOT_FOUND);
 }
 
-Test(store, keeps_the_codebook)
+Test(store, keeps_codebook_and_calibration)
 {
     struct text_view read;
     struct status st = { 0 };
 
-    store_get_codebook(f.store, &f.arena, &read, &st);
+    store_get_blob(f.store, STORE_CODEBOOK, &f.arena, &read, &st);
     cr_expect_eq(read.length, 0);
-    store_put_codebook(f.store, "book", 4, true, &st);
+    store_put_blob(f.store, STORE_CODEBOOK, "book", 4, true, &st);
+    store_put_blob(f.store, STORE_CALIBRATION, "curve", 5, true, &st);
     store_fixture_reopen(&f);
-    store_get_codebook(f.store, &f.arena, &read, &st);
+    store_get_blob(f.store, STORE_CODEBOOK, &f.arena, &read, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     cr_expect(text_is(read, "book"));
+    store_get_blob(f.store, STORE_CALIBRATION, &f.arena, &read, &st);
+    cr_expect(text_is(read, "curve"));
 }
 
 /* ---- Opening ------------------------------------------------------------------------------ */
@@ -708,6 +801,21 @@ static struct status try_open(const struct store_options *options)
     store_open(options, &store, &st);
     store_close(store);
     return st;
+}
+
+Test(store, refuses_a_folder_with_vectors_of_another_format)
+{
+    struct status st;
+
+    store_close(f.store);
+    f.store = NULL;
+    f.options.vector_format = 1;
+    st = try_open(&f.options);
+    cr_expect_eq(st.code, STATUS_FAILED_PRECONDITION);
+    cr_expect_not_null(strstr(st.message, "its vectors are of format 0, not of format 1"), "%s",
+                       st.message);
+    f.options.vector_format = 0;
+    store_fixture_reopen(&f);
 }
 
 Test(store, refuses_a_folder_that_is_open)

@@ -9,7 +9,7 @@
 #include "tests/property/vector_data.h"
 #include "tests/support/alloc_fault.h"
 
-enum { D = 48, ROW = 4 + D, MANY = 700 };
+enum { D = 192, ROW = 4 + D, MANY = 700, GROUP = 256 };
 
 /* The linker sends this here too; it fails when a malloc at its place would. */
 void *__real_aligned_alloc(size_t alignment, size_t size);
@@ -29,7 +29,18 @@ static void axis_row(size_t axis, uint8_t row[ROW])
     float unit[D] = { 0 };
 
     unit[axis % D] = 1;
-    refine_encode(unit, D, row);
+    refine_encode(REFINE_INT8, unit, D, row);
+}
+
+static struct segment *segment_of(struct codebook *codebook)
+{
+    struct segment_options options = {
+        .dimension = D,
+        .codebook = codebook,
+        .row_budget_bytes = 1 << 30,
+    };
+
+    return segment_new(&options);
 }
 
 static enum status_code put_number(struct segment *segment, uint32_t number, struct status *st)
@@ -37,7 +48,14 @@ static enum status_code put_number(struct segment *segment, uint32_t number, str
     uint8_t row[ROW];
 
     axis_row(number, row);
-    return segment_put(segment, &number, sizeof number, row, row, st);
+    return segment_put(segment, &number, sizeof number, row, row, 0, st);
+}
+
+static bool is_there(struct segment *segment, const void *id, size_t length)
+{
+    bool found;
+
+    return segment_find(segment, &(struct segment_id){ id, length }, 1, &found) == 1;
 }
 
 static void fill(struct segment *segment, uint32_t count)
@@ -55,19 +73,19 @@ static enum status_code search_axis(struct segment *segment, size_t axis, size_t
     float query[D] = { 0 };
 
     query[axis] = 1;
-    return segment_search(segment, query, 1, r, NULL, NULL, arena, hits, &st);
+    return segment_search(segment, query, 1, &(struct segment_search){ .r = r }, arena, hits, &st);
 }
 
 Test(vector_segment_unit, an_empty_one_finds_nothing)
 {
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct segment_hits hits = { NULL, 7 };
     struct arena arena;
 
     arena_init(&arena, 1 << 16);
     cr_assert_eq(search_axis(segment, 0, 10, &arena, &hits), STATUS_OK);
     cr_assert_eq(hits.count, 0);
-    cr_assert_eq(segment_count(segment), 0);
+    cr_assert_eq(segment_stats(segment).count, 0);
     cr_assert_null(segment_codebook(segment));
     arena_deinit(&arena);
     segment_unref(segment);
@@ -76,7 +94,7 @@ Test(vector_segment_unit, an_empty_one_finds_nothing)
 
 Test(vector_segment_unit, asking_for_nothing_gives_nothing)
 {
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct segment_hits hits = { NULL, 7 };
     struct arena arena;
 
@@ -90,7 +108,7 @@ Test(vector_segment_unit, asking_for_nothing_gives_nothing)
 
 Test(vector_segment_unit, a_put_replaces_and_a_remove_removes)
 {
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct segment_hits hits;
     struct arena arena;
     struct status st = { 0 };
@@ -98,16 +116,16 @@ Test(vector_segment_unit, a_put_replaces_and_a_remove_removes)
 
     arena_init(&arena, 1 << 16);
     axis_row(1, row);
-    cr_assert_eq(segment_put(segment, "a", 1, row, NULL, &st), STATUS_OK);
+    cr_assert_eq(segment_put(segment, "a", 1, row, NULL, 0, &st), STATUS_OK);
     axis_row(2, row);
-    cr_assert_eq(segment_put(segment, "a", 1, row, NULL, &st), STATUS_OK);
+    cr_assert_eq(segment_put(segment, "a", 1, row, NULL, 0, &st), STATUS_OK);
     cr_assert_eq(search_axis(segment, 2, 10, &arena, &hits), STATUS_OK);
     cr_assert_eq(hits.count, 1);
     cr_assert_float_eq(hits.hits[0].approximate, 1, 1e-3);
-    cr_assert(segment_contains(segment, "a", 1));
+    cr_assert(is_there(segment, "a", 1));
     cr_assert(segment_remove(segment, "a", 1));
     cr_assert_not(segment_remove(segment, "a", 1));
-    cr_assert_not(segment_contains(segment, "a", 1));
+    cr_assert_not(is_there(segment, "a", 1));
     cr_assert_eq(search_axis(segment, 2, 10, &arena, &hits), STATUS_OK);
     cr_assert_eq(hits.count, 0);
     arena_deinit(&arena);
@@ -116,21 +134,68 @@ Test(vector_segment_unit, a_put_replaces_and_a_remove_removes)
 
 Test(vector_segment_unit, impossible_ids_and_rows_are_refused)
 {
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     const float not_a_number = NAN;
     char long_id[256] = { 0 };
     uint8_t row[ROW];
     struct status st = { 0 };
 
     axis_row(0, row);
-    cr_assert_eq(segment_put(segment, "", 0, row, NULL, &st), STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(segment_put(segment, "", 0, row, NULL, 0, &st), STATUS_INVALID_ARGUMENT);
     status_clear(&st);
-    cr_assert_eq(segment_put(segment, long_id, 256, row, NULL, &st), STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(segment_put(segment, long_id, 256, row, NULL, 0, &st), STATUS_INVALID_ARGUMENT);
     status_clear(&st);
-    cr_assert_eq(segment_put(segment, long_id, 255, row, NULL, &st), STATUS_OK);
+    cr_assert_eq(segment_put(segment, long_id, 255, row, NULL, 0, &st), STATUS_OK);
     memcpy(row, &not_a_number, sizeof not_a_number);
-    cr_assert_eq(segment_put(segment, "b", 1, row, NULL, &st), STATUS_INVALID_ARGUMENT);
-    cr_assert_eq(segment_count(segment), 1);
+    cr_assert_eq(segment_put(segment, "b", 1, row, NULL, 0, &st), STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(segment_stats(segment).count, 1);
+    segment_unref(segment);
+}
+
+Test(vector_segment_unit, a_cell_that_is_none_is_refused)
+{
+    struct codebook *codebook = vector_random_codebook(1, D, 1);
+    struct segment *segment = segment_of(codebook);
+    struct status st = { 0 };
+    uint8_t row[ROW];
+
+    axis_row(0, row);
+    cr_assert_eq(segment_put(segment, "a", 1, row, row, 1, &st), STATUS_INVALID_ARGUMENT);
+    cr_assert_eq(segment_stats(segment).count, 0);
+    segment_unref(segment);
+    codebook_unref(codebook);
+}
+
+Test(vector_segment_unit, a_filter_is_stale_after_a_put_but_not_after_a_removal)
+{
+    struct segment *segment = segment_of(NULL);
+    struct segment_filter *filter;
+    struct segment_search options = { .r = 10 };
+    struct segment_hits hits = { NULL, 7 };
+    struct status st = { 0 };
+    struct arena arena;
+    float query[D] = { 1 };
+    uint32_t zero = 0;
+    uint32_t one = 1;
+
+    arena_init(&arena, 1 << 16);
+    fill(segment, MANY);
+    filter = segment_filter_new(segment);
+    cr_assert(segment_filter_add(filter, &zero, sizeof zero));
+    cr_assert(segment_filter_add(filter, &one, sizeof one));
+    cr_assert_not(segment_filter_add(filter, "none", 4));
+    segment_remove(segment, &one, sizeof one);
+    options.filter = filter;
+    cr_assert_eq(segment_search(segment, query, 1, &options, &arena, &hits, &st), STATUS_OK);
+    cr_assert_eq(hits.count, 1);
+    cr_assert_eq(memcmp(hits.hits[0].id, &zero, sizeof zero), 0);
+    hits.count = 7;
+    put_number(segment, zero, &st);
+    cr_assert_eq(segment_search(segment, query, 1, &options, &arena, &hits, &st), STATUS_ABORTED);
+    cr_assert_eq(hits.count, 7);
+    segment_filter_free(filter);
+    segment_filter_free(NULL);
+    arena_deinit(&arena);
     segment_unref(segment);
 }
 
@@ -141,19 +206,20 @@ static bool cancel_at(void *polls_left)
 
 Test(vector_segment_unit, a_search_can_be_cancelled_at_any_poll)
 {
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     const float query[D] = { 1 };
     enum status_code code = STATUS_CANCELLED;
     int polls = 0;
 
-    fill(segment, 40 * SEGMENT_GROUP);
+    fill(segment, 40 * GROUP);
     for (; code == STATUS_CANCELLED; polls++) {
         struct segment_hits hits = { NULL, 7 };
         struct status st = { 0 };
         struct arena arena;
         int left = polls;
         arena_init(&arena, 1 << 16);
-        code = segment_search(segment, query, 1, 5, cancel_at, &left, &arena, &hits, &st);
+        struct segment_search options = { .r = 5, .cancelled = cancel_at, .context = &left };
+        code = segment_search(segment, query, 1, &options, &arena, &hits, &st);
         cr_assert_eq(hits.count, code == STATUS_OK ? 5 : 7);
         arena_deinit(&arena);
     }
@@ -164,7 +230,7 @@ Test(vector_segment_unit, a_search_can_be_cancelled_at_any_poll)
 
 Test(vector_segment_unit, an_arena_that_is_too_small_is_an_error)
 {
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct segment_hits hits = { NULL, 7 };
     struct arena arena;
 
@@ -178,7 +244,7 @@ Test(vector_segment_unit, an_arena_that_is_too_small_is_an_error)
 
 Test(vector_segment_unit, puts_survive_every_failed_allocation)
 {
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     uint32_t next = 0;
 
     for (int n = 1; next < MANY; n = n % 5 + 1) {
@@ -188,7 +254,7 @@ Test(vector_segment_unit, puts_survive_every_failed_allocation)
         if (alloc_fault_clear())
             cr_assert_eq(st.code, STATUS_RESOURCE_EXHAUSTED);
         next += st.code == STATUS_OK;
-        cr_assert_eq(segment_count(segment), next);
+        cr_assert_eq(segment_stats(segment).count, next);
     }
     segment_unref(segment);
 }
@@ -197,7 +263,7 @@ Test(vector_segment_unit, puts_survive_every_failed_allocation)
 Test(vector_segment_unit, dissolving_survives_failed_allocations)
 {
     struct codebook *codebook = vector_random_codebook(1, D, 1);
-    struct segment *segment = segment_new(D, codebook);
+    struct segment *segment = segment_of(codebook);
     struct vector_random random = { 9 };
     bool present[MANY] = { 0 };
     size_t count = 0;
@@ -214,10 +280,10 @@ Test(vector_segment_unit, dissolving_survives_failed_allocations)
         alloc_fault_clear();
     }
     for (uint32_t number = 0; number < MANY; number++) {
-        cr_assert_eq(segment_contains(segment, &number, sizeof number), present[number]);
+        cr_assert_eq(is_there(segment, &number, sizeof number), present[number]);
         count += present[number];
     }
-    cr_assert_eq(segment_count(segment), count);
+    cr_assert_eq(segment_stats(segment).count, count);
     segment_unref(segment);
     codebook_unref(codebook);
 }
@@ -225,7 +291,7 @@ Test(vector_segment_unit, dissolving_survives_failed_allocations)
 Test(vector_segment_unit, searches_survive_every_failed_allocation)
 {
     struct codebook *codebook = vector_random_codebook(1, D, 1);
-    struct segment *segment = segment_new(D, codebook);
+    struct segment *segment = segment_of(codebook);
     enum status_code code = STATUS_RESOURCE_EXHAUSTED;
     int n = 1;
 
@@ -271,22 +337,30 @@ static void folder_remove(struct folder *folder)
     cr_assert_eq(rmdir(folder->path), 0, "something was left in %s", folder->path);
 }
 
-static enum status_code load(const char *path, size_t d, struct codebook *codebook,
-                             uint64_t sequence)
+static enum status_code load_as(const char *path, const struct segment_options *options,
+                                uint64_t sequence)
 {
     struct segment *segment = NULL;
     struct status st = { 0 };
 
-    segment_load(path, d, codebook, sequence, &segment, &st);
+    segment_load(path, options, sequence, &segment, &st);
     cr_assert((segment != NULL) == (st.code == STATUS_OK));
     segment_unref(segment);
     return st.code;
 }
 
+static enum status_code load(const char *path, size_t d, struct codebook *codebook,
+                             uint64_t sequence)
+{
+    struct segment_options options = { .dimension = d, .codebook = codebook };
+
+    return load_as(path, &options, sequence);
+}
+
 Test(vector_segment_unit, an_empty_one_can_be_saved)
 {
     struct folder folder = folder_new();
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct status st = { 0 };
 
     cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK, "%s", st.message);
@@ -301,7 +375,7 @@ Test(vector_segment_unit, only_the_matching_file_is_loaded)
     struct codebook *codebook = vector_random_codebook(1, D, 5);
     struct codebook *newer = vector_random_codebook(1, D, 6);
     struct codebook *wider = vector_random_codebook(1, 2 * D, 5);
-    struct segment *segment = segment_new(D, codebook);
+    struct segment *segment = segment_of(codebook);
     struct status st = { 0 };
 
     fill(segment, MANY);
@@ -312,6 +386,11 @@ Test(vector_segment_unit, only_the_matching_file_is_loaded)
     cr_assert_eq(load(folder.file, D, newer, 9), STATUS_FAILED_PRECONDITION);
     cr_assert_eq(load(folder.file, 2 * D, wider, 9), STATUS_FAILED_PRECONDITION);
     cr_assert_eq(load(folder.file, D, NULL, 9), STATUS_FAILED_PRECONDITION);
+    cr_assert_eq(load_as(folder.file,
+                         &(struct segment_options){
+                             .dimension = D, .codebook = codebook, .refine = REFINE_FLOAT16 },
+                         9),
+                 STATUS_FAILED_PRECONDITION);
     folder_remove(&folder);
     segment_unref(segment);
     codebook_unref(codebook);
@@ -322,13 +401,13 @@ Test(vector_segment_unit, only_the_matching_file_is_loaded)
 Test(vector_segment_unit, a_newer_format_is_named_as_such)
 {
     struct folder folder = folder_new();
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct status st = { 0 };
     int fd;
 
     cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK);
     fd = open(folder.file, O_WRONLY);
-    cr_assert_eq(pwrite(fd, "\x02", 1, 8), 1);
+    cr_assert_eq(pwrite(fd, "\x03", 1, 8), 1);
     close(fd);
     cr_assert_eq(load(folder.file, D, NULL, 1), STATUS_FAILED_PRECONDITION);
     folder_remove(&folder);
@@ -338,7 +417,7 @@ Test(vector_segment_unit, a_newer_format_is_named_as_such)
 Test(vector_segment_unit, a_file_outlives_its_replacement_while_mapped)
 {
     struct folder folder = folder_new();
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct segment *loaded = NULL;
     struct segment_hits hits;
     struct arena arena;
@@ -346,9 +425,11 @@ Test(vector_segment_unit, a_file_outlives_its_replacement_while_mapped)
 
     fill(segment, MANY);
     cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK);
-    cr_assert_eq(segment_load(folder.file, D, NULL, 1, &loaded, &st), STATUS_OK);
+    cr_assert_eq(
+        segment_load(folder.file, &(struct segment_options){ .dimension = D }, 1, &loaded, &st),
+        STATUS_OK);
     segment_unref(segment);
-    segment = segment_new(D, NULL);
+    segment = segment_of(NULL);
     cr_assert_eq(segment_save(segment, folder.file, 2, &st), STATUS_OK);
     arena_init(&arena, 1 << 20);
     cr_assert_eq(search_axis(loaded, 3, MANY, &arena, &hits), STATUS_OK);
@@ -362,7 +443,7 @@ Test(vector_segment_unit, a_file_outlives_its_replacement_while_mapped)
 Test(vector_segment_unit, a_full_disk_leaves_the_old_file_and_nothing_else)
 {
     struct folder folder = folder_new();
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct status st = { 0 };
 
     fill(segment, MANY);
@@ -377,7 +458,7 @@ Test(vector_segment_unit, a_full_disk_leaves_the_old_file_and_nothing_else)
 
 Test(vector_segment_unit, a_missing_folder_is_an_error)
 {
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct status st = { 0 };
 
     cr_assert_eq(segment_save(segment, "/tmp/no-such-folder-here/segment", 1, &st),
@@ -389,7 +470,7 @@ Test(vector_segment_unit, a_missing_folder_is_an_error)
 Test(vector_segment_unit, files_survive_every_failed_allocation)
 {
     struct folder folder = folder_new();
-    struct segment *segment = segment_new(D, NULL);
+    struct segment *segment = segment_of(NULL);
     struct segment *loaded = NULL;
     bool failed = true;
 
@@ -405,12 +486,12 @@ Test(vector_segment_unit, files_survive_every_failed_allocation)
     for (int n = 1; failed; n++) {
         struct status st = { 0 };
         alloc_fault_at(n);
-        segment_load(folder.file, D, NULL, 1, &loaded, &st);
+        segment_load(folder.file, &(struct segment_options){ .dimension = D }, 1, &loaded, &st);
         failed = alloc_fault_clear();
         cr_assert_eq(st.code, failed ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK);
         cr_assert((loaded == NULL) == failed);
     }
-    cr_assert_eq(segment_count(loaded), MANY);
+    cr_assert_eq(segment_stats(loaded).count, MANY);
     folder_remove(&folder);
     segment_unref(segment);
     segment_unref(loaded);

@@ -333,7 +333,7 @@ static enum status_code wait_for_outbox(struct job *job, struct status *st)
 
     if (job->values->no_wait)
         return STATUS_OK;
-    waiting = waiting_start("associations are arriving");
+    waiting = waiting_start("associations are arriving", NULL, NULL);
     while (pending(job->cli, &left, st) == STATUS_OK && left > 0 && !interrupt_requested())
         nanosleep(&pause, NULL);
     waiting_stop(waiting);

@@ -8,6 +8,8 @@ struct search_values {
     const char *vector;
     uint64_t k;
     uint64_t rerank;
+    uint64_t nprobe;
+    double recall;
     bool exact;
     bool partial;
 };
@@ -38,7 +40,20 @@ static const struct option OPTIONS[] = {
       .offset = AT(rerank),
       .value = "N",
       .max = UINT32_MAX,
-      .help = "how many candidates to score again (default: the server's)" },
+      .help = "how many candidates to score again (default: by --recall)" },
+    { .name = "nprobe",
+      .kind = OPTION_COUNT,
+      .offset = AT(nprobe),
+      .value = "N",
+      .max = UINT32_MAX,
+      .help = "how many coarse cells to scan (default: by --recall; all with --rerank)" },
+    { .name = "recall",
+      .kind = OPTION_NUMBER,
+      .offset = AT(recall),
+      .value = "SHARE",
+      .min = 0,
+      .max = 1,
+      .help = "the share of the best that is to be found, 0 to 1 (default: the server's)" },
     { .name = "exact",
       .kind = OPTION_FLAG,
       .offset = AT(exact),
@@ -111,6 +126,8 @@ static enum exit_code run(struct cli *cli, const void *values, const struct oper
     request.query = &query;
     request.k = (uint32_t)v->k;
     request.rerank = (uint32_t)v->rerank;
+    request.nprobe = (uint32_t)v->nprobe;
+    request.recall_target = (float)v->recall;
     request.exact = v->exact;
     request.allow_partial = v->partial;
     request.include_concepts = true;

@@ -30,14 +30,33 @@ static const struct table_column COLUMNS[] = {
     { .title = "up", .style = STYLE_NUMBER, .right = true },
     { .title = "codebook", .style = STYLE_NUMBER, .right = true },
     { .title = "encoded", .style = STYLE_NUMBER, .right = true },
+    { .title = "cells", .style = STYLE_NUMBER, .right = true },
+    { .title = "recall", .style = STYLE_NUMBER, .right = true },
+    { .title = "drift", .style = STYLE_NUMBER, .right = true },
     { .title = "kernel", .style = STYLE_DIM },
 };
 
 enum { COLUMN_COUNT = sizeof COLUMNS / sizeof COLUMNS[0] };
 
+/* What there is, or, while codes are being replaced, how far that is. */
+static const char *show_encoded(struct arena *arena, const Sutra__V1__ShardStats *s)
+{
+    if (s->reencode_total == 0)
+        return show_count(arena, s->vectors_encoded);
+    return arena_printf(arena, "%s of %s", show_count(arena, s->reencoded),
+                        show_count(arena, s->reencode_total));
+}
+
+static const char *show_known(struct arena *arena, float value)
+{
+    return value > 0 ? show_float(arena, value, 3) : "-";
+}
+
 static void add_row(struct arena *arena, struct table *table, const char *name,
                     const Sutra__V1__ShardStats *s)
 {
+    static const Sutra__V1__CodebookStats NO_CODEBOOK = SUTRA__V1__CODEBOOK_STATS__INIT;
+    const Sutra__V1__CodebookStats *codebook = s->codebook != NULL ? s->codebook : &NO_CODEBOOK;
     char up[TEXT_NUMBER_SIZE];
     const char *cells[COLUMN_COUNT] = {
         name,
@@ -50,8 +69,11 @@ static void add_row(struct arena *arena, struct table *table, const char *name,
         show_bytes(arena, s->disk_bytes),
         show_bytes(arena, s->memory_bytes),
         text_duration((double)s->uptime_ms / 1000, up),
-        show_count(arena, s->codebook != NULL ? s->codebook->version : 0),
-        show_count(arena, s->vectors_encoded),
+        show_count(arena, codebook->version),
+        show_encoded(arena, s),
+        show_count(arena, codebook->cells),
+        show_known(arena, codebook->expected_recall),
+        show_known(arena, codebook->drift),
         s->kernel,
     };
 

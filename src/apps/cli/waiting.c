@@ -11,7 +11,9 @@
 #include "src/base/clock.h"
 
 struct waiting {
-    const char *what;
+    char what[WAITING_TEXT_SIZE];
+    waiting_describe_fn *describe;
+    void *context;
     int64_t start_us;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -19,11 +21,13 @@ struct waiting {
     bool stop;
 };
 
-static void draw_line(const struct waiting *w)
+static void draw_line(struct waiting *w)
 {
     char time[TEXT_NUMBER_SIZE];
     double seconds = (double)(clock_monotonic_us() - w->start_us) / 1e6;
 
+    if (w->describe != NULL)
+        w->describe(w->context, w->what);
     fprintf(stderr, "\r\x1b[K%s … %s", w->what, text_duration(seconds, time));
     fflush(stderr);
 }
@@ -51,13 +55,15 @@ static void *draw(void *context)
     return NULL;
 }
 
-struct waiting *waiting_start(const char *what)
+struct waiting *waiting_start(const char *what, waiting_describe_fn *describe, void *context)
 {
     struct waiting *w = isatty(STDERR_FILENO) == 1 ? calloc(1, sizeof *w) : NULL;
 
     if (w == NULL)
         return NULL;
-    w->what = what;
+    snprintf(w->what, sizeof w->what, "%s", what);
+    w->describe = describe;
+    w->context = context;
     w->start_us = clock_monotonic_us();
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->stopped, NULL);

@@ -9,8 +9,14 @@
 
 struct waiting;
 
-/** @what ("training") is borrowed until waiting_stop(). NULL when there is no terminal. */
-struct waiting *waiting_start(const char *what);
+enum { WAITING_TEXT_SIZE = 128 };
+
+/** Says what is going on now ("training 40 %"); on the thread that draws, once a second. */
+typedef void waiting_describe_fn(void *context, char ret_text[WAITING_TEXT_SIZE]);
+
+/** @what ("training") is shown until @describe, which may be NULL, says something else. Both are
+ * borrowed until waiting_stop(). NULL when there is no terminal. */
+struct waiting *waiting_start(const char *what, waiting_describe_fn *describe, void *context);
 
 /** Removes the line. Accepts NULL. */
 void waiting_stop(struct waiting *waiting);

@@ -5,8 +5,9 @@
  * The float loops, written once on GCC's vector types and compiled per instruction set. Vectors run
  * along the outputs, so every output adds its products in the same order at any width: same bits.
  *
- * The including file defines LANES (floats per register), TILE_ROWS (of a rotation) and
- * `static uint8_t argmax_256(const float *)` before: the lowest index of the greatest of 256.
+ * The including file defines LANES (floats per register), LESSER(a, b) and GREATER(a, b) for
+ * a < b ? a : b and a > b ? a : b of whole registers, and NARROW(ints) for the lowest byte of
+ * each lane.
  */
 
 #include <stddef.h>
@@ -15,46 +16,33 @@
 #include "src/vector/kernel.h"
 
 typedef float lanes __attribute__((vector_size(4 * LANES), may_alias));
-typedef int32_t lane_bits __attribute__((vector_size(4 * LANES), may_alias));
 typedef float unaligned_lanes __attribute__((vector_size(4 * LANES), may_alias, aligned(4)));
+typedef int32_t lane_ints __attribute__((vector_size(4 * LANES), may_alias));
+typedef uint32_t lane_bits __attribute__((vector_size(4 * LANES), may_alias));
+typedef int8_t lane_bytes __attribute__((vector_size(LANES), may_alias, aligned(1)));
 
-/* Registers of sums at a time. */
-enum { PRODUCT_TILE = 8, ROTATE_TILE = 3, WIDE_TILES = TILE_ROWS < 4 ? TILE_ROWS : 4 };
+enum { ESTIMATES_TILE = 8 }; /* registers of sums at a time */
 
-/* ret[0 .. 8 * LANES) of the products. */
-static inline void products_tile(const float *x, const float *columns, size_t w, float *ret)
+static inline lanes all(float value)
 {
-    lanes sums[PRODUCT_TILE];
+    return value - (lanes){ 0 };
+}
 
-    for (size_t j = 0; j < PRODUCT_TILE; j++)
+/* ret[0 .. 8 * LANES) of the estimates. */
+static inline void estimates_tile(const float *x, const float *columns, const float *penalties,
+                                  size_t w, float *ret)
+{
+    lanes sums[ESTIMATES_TILE];
+
+    for (size_t j = 0; j < ESTIMATES_TILE; j++)
         sums[j] = x[0] * ((const lanes *)columns)[j];
     for (size_t k = 1; k < w; k++) {
         const lanes *column = (const lanes *)(columns + k * KERNEL_CENTROIDS);
-        for (size_t j = 0; j < PRODUCT_TILE; j++)
+        for (size_t j = 0; j < ESTIMATES_TILE; j++)
             sums[j] += x[k] * column[j];
     }
-    for (size_t j = 0; j < PRODUCT_TILE; j++)
-        ((lanes *)ret)[j] = sums[j];
-}
-
-static void subtract(float *values, const float *penalties)
-{
-    for (size_t j = 0; j < KERNEL_CENTROIDS; j += LANES)
-        *(lanes *)(values + j) -= *(const lanes *)(penalties + j);
-}
-
-static void fill_estimates(const float *x, const float *columns, const float *penalties, size_t w,
-                           float *ret)
-{
-    for (size_t j = 0; j < KERNEL_CENTROIDS; j += (size_t)PRODUCT_TILE * LANES)
-        products_tile(x, columns + j, w, ret + j);
-    subtract(ret, penalties);
-}
-
-/* a where the mask is set, b elsewhere; C has no ?: for vectors. */
-static inline lanes choose(lane_bits mask, lanes a, lanes b)
-{
-    return (lanes)((mask & (lane_bits)a) | (~mask & (lane_bits)b));
+    for (size_t j = 0; j < ESTIMATES_TILE; j++)
+        ((lanes *)ret)[j] = sums[j] - ((const lanes *)penalties)[j];
 }
 
 static struct vector_range range_of(const float *values)
@@ -65,8 +53,8 @@ static struct vector_range range_of(const float *values)
 
     for (size_t j = LANES; j < KERNEL_CENTROIDS; j += LANES) {
         lanes v = *(const lanes *)(values + j);
-        least = choose(v < least, v, least);
-        greatest = choose(v > greatest, v, greatest);
+        least = LESSER(v, least);
+        greatest = GREATER(v, greatest);
     }
     range = (struct vector_range){ least[0], greatest[0] };
     for (size_t j = 1; j < LANES; j++) {
@@ -79,67 +67,73 @@ static struct vector_range range_of(const float *values)
 static struct vector_range estimates(const float *x, const float *columns, const float *penalties,
                                      size_t w, float *ret)
 {
-    fill_estimates(x, columns, penalties, w, ret);
+    for (size_t j = 0; j < KERNEL_CENTROIDS; j += (size_t)ESTIMATES_TILE * LANES)
+        estimates_tile(x, columns + j, penalties + j, w, ret + j);
     return range_of(ret);
-}
-
-static uint8_t nearest(const float *x, const float *columns, const float *penalties, size_t w)
-{
-    float values[KERNEL_CENTROIDS] __attribute__((aligned(64)));
-
-    fill_estimates(x, columns, penalties, w, values);
-    return argmax_256(values);
 }
 
 static void quantise(const float *values, float top, float steps_per_unit, uint8_t *ret)
 {
-    for (size_t j = 0; j < KERNEL_CENTROIDS; j++) {
-        float steps = (top - values[j]) * steps_per_unit + 0.5f;
-        ret[j] = (uint8_t)(127 - (int)(steps < 127.0f ? steps : 127.0f));
+    for (size_t j = 0; j < KERNEL_CENTROIDS; j += LANES) {
+        lanes steps = (top - *(const lanes *)(values + j)) * steps_per_unit + 0.5f;
+        lane_ints whole = __builtin_convertvector(LESSER(steps, all(127)), lane_ints);
+        *(lane_bytes *)(ret + j) = NARROW(127 - whole);
     }
 }
 
-/* @rows rows of @x times @width * LANES columns of the matrix; inlined with constants for both. */
-__attribute__((always_inline)) static inline void
-rotate_tile(const float *x, size_t rows, const float *matrix, size_t width, size_t d, float *ret)
-{
-    lanes sums[TILE_ROWS * ROTATE_TILE] = { 0 };
-
-    for (size_t k = 0; k < d; k++) {
-        const lanes *columns = (const lanes *)(matrix + k * d);
-        for (size_t i = 0; i < rows; i++)
-            for (size_t j = 0; j < width; j++)
-                sums[i * width + j] += x[i * d + k] * columns[j];
-    }
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < width; j++)
-            ((unaligned_lanes *)(ret + i * d))[j] = sums[i * width + j];
-}
-
-/* One row alone: as many sums at a time as several rows have, since each waits for the one before.
+/* To the nearest of -127 to 127, ties to even: beside 1.5 * 2^23 a float has no room for fractions.
  */
-static void rotate_one(const float *x, const float *matrix, size_t d, float *ret)
+static inline lane_bytes nearest_bytes(lanes v)
 {
-    size_t wide = (size_t)ROTATE_TILE * WIDE_TILES * LANES;
-    size_t narrow = (size_t)ROTATE_TILE * LANES; /* divides 48, which divides d */
-    size_t j = 0;
+    lanes clipped = GREATER(LESSER(v, all(127)), all(-127));
+    lane_ints whole = (lane_ints)(clipped + 12582912.0f) - 0x4B400000;
 
-    for (; j + wide <= d; j += wide)
-        rotate_tile(x, 1, matrix + j, (size_t)ROTATE_TILE * WIDE_TILES, d, ret + j);
-    for (; j < d; j += narrow)
-        rotate_tile(x, 1, matrix + j, ROTATE_TILE, d, ret + j);
+    return NARROW(whole);
 }
 
-static void rotate(const float *x, size_t n, const float *matrix, size_t d, float *ret)
+static void requantise(const int32_t *sums, const float *factors, float row_factor, size_t n,
+                       int8_t *ret)
 {
-    size_t step = (size_t)ROTATE_TILE * LANES;
+    for (size_t j = 0; j < n; j += LANES) {
+        lanes value = __builtin_convertvector(*(const lane_ints *)(sums + j), lanes);
+        lanes factor = *(const unaligned_lanes *)(factors + j) * row_factor;
+        *(lane_bytes *)(ret + j) = nearest_bytes(value * factor);
+    }
+}
+
+static inline float magnitude(float value)
+{
+    return value < 0 ? -value : value;
+}
+
+/* Four registers at a time: each comparison waits for the one before. */
+static float largest(const float *values, size_t n)
+{
+    lanes most[4] = { 0 };
+    float result = 0;
     size_t i = 0;
 
-    for (; i + TILE_ROWS <= n; i += TILE_ROWS)
-        for (size_t j = 0; j < d; j += step)
-            rotate_tile(x + i * d, TILE_ROWS, matrix + j, ROTATE_TILE, d, ret + i * d + j);
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (size_t j = 0; j < 4; j++) {
+            lanes v = *(const unaligned_lanes *)(values + i + j * LANES);
+            most[j] = GREATER((lanes)((lane_bits)v & INT32_MAX), most[j]);
+        }
+    most[0] = GREATER(GREATER(most[0], most[1]), GREATER(most[2], most[3]));
+    for (size_t j = 0; j < LANES; j++)
+        result = most[0][j] > result ? most[0][j] : result;
     for (; i < n; i++)
-        rotate_one(x + i * d, matrix, d, ret + i * d);
+        result = magnitude(values[i]) > result ? magnitude(values[i]) : result;
+    return result;
+}
+
+static void to_int8(const float *values, size_t n, float factor, int8_t *ret)
+{
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        *(lane_bytes *)(ret + i) = nearest_bytes(*(const unaligned_lanes *)(values + i) * factor);
+    for (; i < n; i++)
+        ret[i] = nearest_bytes(all(values[i] * factor))[0];
 }
 
 #endif

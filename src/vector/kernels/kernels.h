@@ -6,7 +6,10 @@
 #include "src/vector/kernel.h"
 
 extern const struct vector_kernel vector_kernel_portable;
+extern const struct vector_kernel vector_kernel_neon;
 extern const struct vector_kernel vector_kernel_avx2;
+extern const struct vector_kernel vector_kernel_avx512bw;
 extern const struct vector_kernel vector_kernel_avx512vbmi;
+extern const struct vector_kernel vector_kernel_avx512amx;
 
 #endif

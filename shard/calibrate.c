@@ -1,0 +1,322 @@
+#include "shard/calibrate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/serve/limits.h"
+#include "src/vector/calibration.h"
+#include "src/vector/topk.h"
+#include "sutra/internal/v1/shard_service.pb-c.h"
+
+static const size_t REPLIES_ARENA_BYTES = (size_t)1 << 30;
+
+struct candidate {
+    const char *id;
+    float approximate;
+    float refined;
+};
+
+/* The candidates of one query, from all shards. */
+struct found {
+    struct candidate *candidates;
+    size_t count;
+};
+
+struct measuring {
+    const struct task *task;
+    const struct codebook_info *info;
+    const struct sample_vector *queries; /* [count] */
+    size_t count;
+    float *rows;          /* [count][LIMIT_DIMENSION] */
+    struct found *exact;  /* [count], cut to the best CALIBRATION_K by score */
+    struct arena answers; /* of the exact search */
+};
+
+/* ---- Asking ---- */
+
+static bool is_sound(const struct measuring *m, const Sutra__Internal__V1__CandidatesResponse *r)
+{
+    size_t sum = 0;
+
+    for (size_t q = 0; q < r->n_counts; q++)
+        sum += r->counts[q];
+    return r->n_counts == m->count && sum == r->n_ids && r->n_approximate == r->n_ids &&
+           r->n_refined == r->n_ids && r->settings != NULL;
+}
+
+/* Adds a shard's candidates but for the queries themselves. */
+static void add_found(const struct measuring *m,
+                      const Sutra__Internal__V1__CandidatesResponse *reply, struct found *found)
+{
+    size_t at = 0;
+
+    for (size_t q = 0; q < m->count; q++)
+        for (size_t end = at + reply->counts[q]; at < end; at++)
+            if (strcmp(reply->ids[at], m->queries[q].id) != 0)
+                found[q].candidates[found[q].count++] =
+                    (struct candidate){ reply->ids[at], reply->approximate[at],
+                                        reply->refined[at] };
+}
+
+static bool make_room(const struct measuring *m, ProtobufCMessage *const *replies,
+                      struct arena *arena, struct found *found)
+{
+    for (size_t q = 0; q < m->count; q++) {
+        size_t capacity = 0;
+        for (uint32_t s = 0; s < task_shards(m->task); s++)
+            capacity += ((const Sutra__Internal__V1__CandidatesResponse *)replies[s])->counts[q];
+        found[q].candidates = arena_calloc(arena, capacity, sizeof *found[q].candidates);
+        if (found[q].candidates == NULL)
+            return false;
+    }
+    return true;
+}
+
+static enum status_code check_replies(const struct measuring *m, ProtobufCMessage *const *replies,
+                                      bool exact, struct status *st)
+{
+    for (uint32_t s = 0; s < task_shards(m->task); s++) {
+        const Sutra__Internal__V1__CandidatesResponse *reply =
+            (const Sutra__Internal__V1__CandidatesResponse *)replies[s];
+        if (!is_sound(m, reply))
+            return status_set(st, STATUS_INTERNAL, "columns of unequal length from shard %u", s);
+        if (!exact && reply->settings->codebook_version != m->info->version)
+            return status_set(st, STATUS_FAILED_PRECONDITION,
+                              "shard %u does not have this codebook", s);
+    }
+    return STATUS_OK;
+}
+
+/* The candidates of all queries, in @arena. */
+static enum status_code search(const struct measuring *m, uint32_t nprobe, uint32_t rerank,
+                               bool exact, struct arena *arena, struct found *ret_found,
+                               struct status *st)
+{
+    Sutra__Internal__V1__CandidatesRequest request = SUTRA__INTERNAL__V1__CANDIDATES_REQUEST__INIT;
+    ProtobufCMessage **replies;
+
+    request.queries.data = (uint8_t *)m->rows;
+    request.queries.len = m->count * LIMIT_DIMENSION * sizeof *m->rows;
+    request.query_count = (uint32_t)m->count;
+    request.exact = exact;
+    request.nprobe = nprobe;
+    request.rerank = rerank;
+    request.k = CALIBRATION_K;
+    request.extra = 1;
+    request.codebook_version = m->info->version;
+    if (task_ask(m->task, "Candidates", UINT32_MAX, &request.base,
+                 &sutra__internal__v1__candidates_response__descriptor, arena, &replies,
+                 st) != STATUS_OK ||
+        check_replies(m, replies, exact, st) != STATUS_OK)
+        return st->code;
+    if (!make_room(m, replies, arena, ret_found))
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    for (uint32_t s = 0; s < task_shards(m->task); s++)
+        add_found(m, (const Sutra__Internal__V1__CandidatesResponse *)replies[s], ret_found);
+    return STATUS_OK;
+}
+
+/* ---- Comparing ---- */
+
+static int compare(float a, float b, const char *id_a, const char *id_b)
+{
+    if (a != b)
+        return a > b ? -1 : 1;
+    return strcmp(id_a, id_b);
+}
+
+static int by_approximate(const void *a, const void *b)
+{
+    const struct candidate *x = a;
+    const struct candidate *y = b;
+
+    return compare(x->approximate, y->approximate, x->id, y->id);
+}
+
+static int by_refined(const void *a, const void *b)
+{
+    const struct candidate *x = a;
+    const struct candidate *y = b;
+
+    return compare(x->refined, y->refined, x->id, y->id);
+}
+
+static void sort_found(struct found *found, int (*order)(const void *, const void *))
+{
+    if (found->count > 1)
+        qsort(found->candidates, found->count, sizeof *found->candidates, order);
+}
+
+static bool holds(const struct found *found, const char *id)
+{
+    for (size_t i = 0; i < found->count; i++)
+        if (strcmp(found->candidates[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+/* How many of the exact hits are among the best K of the first @rerank; @found by approximate. */
+static size_t count_hits(const struct found *exact, const struct found *found, uint32_t rerank,
+                         struct candidate *scratch)
+{
+    struct found best = { .candidates = scratch, .count = found->count };
+    size_t hits = 0;
+
+    if (best.count > rerank)
+        best.count = rerank;
+    memcpy(scratch, found->candidates, best.count * sizeof *scratch);
+    sort_found(&best, by_refined);
+    if (best.count > CALIBRATION_K)
+        best.count = CALIBRATION_K;
+    for (size_t i = 0; i < exact->count; i++)
+        hits += holds(&best, exact->candidates[i].id);
+    return hits;
+}
+
+static float recall_at(const struct measuring *m, const struct found *found, uint32_t rerank,
+                       struct candidate *scratch)
+{
+    size_t hits = 0;
+    size_t possible = 0;
+
+    for (size_t q = 0; q < m->count; q++) {
+        hits += count_hits(&m->exact[q], &found[q], rerank, scratch);
+        possible += m->exact[q].count;
+    }
+    return possible == 0 ? 1 : (float)hits / (float)possible;
+}
+
+/* ---- The grid ---- */
+
+static enum status_code find_exactly(struct measuring *m, struct status *st)
+{
+    if (search(m, 0, 0, true, &m->answers, m->exact, st) != STATUS_OK)
+        return st->code;
+    for (size_t q = 0; q < m->count; q++) {
+        sort_found(&m->exact[q], by_refined);
+        if (m->exact[q].count > CALIBRATION_K)
+            m->exact[q].count = CALIBRATION_K;
+    }
+    return STATUS_OK;
+}
+
+static uint32_t most_reranked(const struct calibration_setting *settings, size_t count,
+                              uint32_t nprobe)
+{
+    uint32_t most = 1;
+
+    for (size_t i = 0; i < count; i++)
+        if (settings[i].nprobe == nprobe && settings[i].rerank > most)
+            most = settings[i].rerank;
+    return most;
+}
+
+static size_t longest(const struct found *found, size_t n)
+{
+    size_t count = 1;
+
+    for (size_t q = 0; q < n; q++)
+        count = found[q].count > count ? found[q].count : count;
+    return count;
+}
+
+/* All settings of one nprobe: one search serves every rerank. */
+static enum status_code measure_nprobe(const struct measuring *m,
+                                       struct calibration_setting *settings, size_t count,
+                                       uint32_t nprobe, struct arena *arena, struct status *st)
+{
+    struct found *found = arena_calloc(arena, m->count, sizeof *found);
+    struct candidate *scratch;
+
+    if (found == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (search(m, nprobe, most_reranked(settings, count, nprobe), false, arena, found, st) !=
+        STATUS_OK)
+        return st->code;
+    scratch = arena_calloc(arena, longest(found, m->count), sizeof *scratch);
+    if (scratch == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    for (size_t q = 0; q < m->count; q++)
+        sort_found(&found[q], by_approximate);
+    for (size_t i = 0; i < count; i++)
+        if (settings[i].nprobe == nprobe)
+            settings[i].recall = recall_at(m, found, settings[i].rerank, scratch);
+    return STATUS_OK;
+}
+
+static bool is_first_of_nprobe(const struct calibration_setting *settings, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (settings[j].nprobe == settings[i].nprobe)
+            return false;
+    return true;
+}
+
+static enum status_code measure_grid(const struct measuring *m,
+                                     struct calibration_setting *settings, size_t count,
+                                     void (*progress)(void *context, double fraction),
+                                     void *context, struct status *st)
+{
+    for (size_t i = 0; i < count && st->code == STATUS_OK; i++) {
+        struct arena arena;
+        if (!is_first_of_nprobe(settings, i))
+            continue;
+        arena_init(&arena, REPLIES_ARENA_BYTES);
+        measure_nprobe(m, settings, count, settings[i].nprobe, &arena, st);
+        arena_deinit(&arena);
+        if (progress != NULL)
+            progress(context, (double)(i + 1) / (double)count);
+    }
+    return st->code;
+}
+
+static enum status_code tell(const struct task *task, const struct calibration *calibration,
+                             struct status *st)
+{
+    Sutra__Internal__V1__CalibrateRequest request = SUTRA__INTERNAL__V1__CALIBRATE_REQUEST__INIT;
+    struct buf bytes = { 0 };
+    struct arena arena;
+
+    arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
+    calibration_serialize(calibration, &bytes);
+    request.calibration = (ProtobufCBinaryData){ .data = bytes.data, .len = bytes.size };
+    if (bytes.failed)
+        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else
+        task_ask(task, "Calibrate", UINT32_MAX, &request.base,
+                 &sutra__internal__v1__calibrate_response__descriptor, &arena, NULL, st);
+    buf_deinit(&bytes);
+    arena_deinit(&arena);
+    return st->code;
+}
+
+enum status_code calibrate(const struct task *task, const struct codebook_info *info,
+                           uint64_t stored, const struct sample *sample, size_t first, size_t count,
+                           void (*progress)(void *context, double fraction), void *context,
+                           struct status *st)
+{
+    struct calibration_setting settings[CALIBRATION_MAX_SETTINGS];
+    size_t settings_count = calibration_grid(info->cells, stored, settings);
+    struct measuring m = {
+        .task = task,
+        .info = info,
+        .queries = sample->vectors + first,
+        .count = count,
+        .rows = sample_rows(sample, first, count),
+        .exact = calloc(count, sizeof *m.exact),
+    };
+    struct calibration calibration;
+
+    arena_init(&m.answers, REPLIES_ARENA_BYTES);
+    if (m.rows == NULL || m.exact == NULL)
+        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else if (find_exactly(&m, st) == STATUS_OK &&
+             measure_grid(&m, settings, settings_count, progress, context, st) == STATUS_OK) {
+        calibration_fit(settings, settings_count, info->version, (uint32_t)count, &calibration);
+        tell(task, &calibration, st);
+    }
+    arena_deinit(&m.answers);
+    free(m.rows);
+    free(m.exact);
+    return st->code == STATUS_OK ? STATUS_OK : status_wrap(st, "calibrate");
+}

@@ -1,0 +1,25 @@
+#ifndef SUTRA_SHARD_CALIBRATE_H
+#define SUTRA_SHARD_CALIBRATE_H
+
+/**
+ * Measures what recall the cluster's searches give: stored vectors that the codebook was not
+ * trained on are looked for, exactly over all refinement vectors and by codes with every setting of
+ * a grid, each without finding itself.
+ */
+
+#include "shard/sample.h"
+#include "src/vector/codebook.h"
+
+enum { CALIBRATE_QUERIES = 256 };
+
+/**
+ * Uses the vectors [@first, @first + @count) of @sample, at least one, and tells every shard. All
+ * shards must have the codebook of @info installed; FAILED_PRECONDITION when one has not.
+ * @progress may be NULL.
+ */
+enum status_code calibrate(const struct task *task, const struct codebook_info *info,
+                           uint64_t stored, const struct sample *sample, size_t first, size_t count,
+                           void (*progress)(void *context, double fraction), void *context,
+                           struct status *st);
+
+#endif

@@ -1,0 +1,230 @@
+#include "src/vector/calibration.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/*
+ * Format 1, little-endian:
+ *
+ *   offset  bytes     what
+ *        0  8         "SUTRACAL"
+ *        8  4         format, 1
+ *       12  4         queries
+ *       16  8         version of the codebook
+ *       24  4         count of settings, at most 64
+ *       28  4         0
+ *       32  16 count  settings: nprobe, rerank, then float32 recall and cost
+ *        …  8         XXH3 of everything before
+ */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "settings are written as they lie in memory");
+
+enum { FORMAT = 1, HEADER_BYTES = 32, SETTING_BYTES = 16, CHECKSUM_BYTES = 8 };
+
+_Static_assert(sizeof(struct calibration_setting) == SETTING_BYTES, "a setting has no gaps");
+
+static const char MAGIC[8] = { 'S', 'U', 'T', 'R', 'A', 'C', 'A', 'L' };
+
+struct header {
+    char magic[8];
+    uint32_t format;
+    uint32_t queries;
+    uint64_t codebook_version;
+    uint32_t count;
+    uint32_t zero;
+};
+
+_Static_assert(sizeof(struct header) == HEADER_BYTES, "the header has no gaps");
+
+/* In codes that could be scanned meanwhile: comparing with a cell, refining a row, and what a
+ * group of codes costs beyond its codes. */
+static const float CELL_COST = 2, ROW_COST = 40, GROUP_COST = 50;
+
+enum { GROUP_CODES = 256 };
+
+/* Not fewer than five times CALIBRATION_K: questions are less like what is stored than the vectors
+ * that are held out, and rows cost little beside the rest of a search. */
+static const uint32_t FLAT_RERANKS[] = { 50, 70, 100, 150, 200, 300, 400, 500 };
+static const uint32_t CELL_RERANKS[] = { 50, 100, 200, 400 };
+
+enum {
+    FLAT_SETTINGS = sizeof FLAT_RERANKS / sizeof FLAT_RERANKS[0],
+    RERANKS = sizeof CELL_RERANKS / sizeof CELL_RERANKS[0],
+    PROBES = CALIBRATION_MAX_SETTINGS / RERANKS,
+};
+
+static float scan_cost(float codes, float parts)
+{
+    return codes + GROUP_COST * (codes / GROUP_CODES + parts);
+}
+
+static struct calibration_setting setting(uint32_t nprobe, uint32_t rerank, uint32_t cells,
+                                          uint64_t stored)
+{
+    float parts = cells == 0 ? 1 : (float)(nprobe == 0 ? cells : nprobe);
+    float codes = (float)stored * parts / (float)(cells == 0 ? 1 : cells);
+    float cost = scan_cost(codes, parts) + CELL_COST * (float)cells + ROW_COST * (float)rerank;
+
+    return (struct calibration_setting){ .nprobe = nprobe, .rerank = rerank, .cost = cost };
+}
+
+/* All cells, half of them, a quarter…: as many as there is room for. */
+static size_t cells_grid(uint32_t cells, uint64_t stored, struct calibration_setting *ret)
+{
+    size_t count = 0;
+    uint32_t nprobe = cells;
+
+    for (size_t i = 0; i < PROBES && nprobe > 0; i++, nprobe /= 2)
+        for (size_t r = 0; r < RERANKS; r++)
+            ret[count++] = setting(i == 0 ? 0 : nprobe, CELL_RERANKS[r], cells, stored);
+    return count;
+}
+
+size_t calibration_grid(uint32_t cells, uint64_t stored, struct calibration_setting *ret)
+{
+    if (cells > 0)
+        return cells_grid(cells, stored, ret);
+    for (size_t r = 0; r < FLAT_SETTINGS; r++)
+        ret[r] = setting(0, FLAT_RERANKS[r], 0, stored);
+    return FLAT_SETTINGS;
+}
+
+static int by_cost(const void *a, const void *b)
+{
+    const struct calibration_setting *x = a, *y = b;
+
+    if (x->cost != y->cost)
+        return x->cost < y->cost ? -1 : 1;
+    return x->recall > y->recall ? -1 : x->recall < y->recall;
+}
+
+void calibration_fit(const struct calibration_setting *settings, size_t count,
+                     uint64_t codebook_version, uint32_t queries, struct calibration *ret)
+{
+    struct calibration_setting sorted[CALIBRATION_MAX_SETTINGS];
+    size_t n = count < CALIBRATION_MAX_SETTINGS ? count : CALIBRATION_MAX_SETTINGS;
+    float recall = -1;
+
+    memcpy(sorted, settings, n * sizeof *settings);
+    qsort(sorted, n, sizeof *sorted, by_cost);
+    *ret = (struct calibration){ .codebook_version = codebook_version, .queries = queries };
+    for (size_t i = 0; i < n; i++) {
+        if (sorted[i].recall <= recall)
+            continue;
+        recall = sorted[i].recall;
+        ret->settings[ret->count++] = sorted[i];
+    }
+}
+
+const struct calibration_setting *calibration_choose(const struct calibration *calibration,
+                                                     float target)
+{
+    uint32_t i = 0;
+
+    if (calibration->queries == 0 || calibration->count == 0)
+        return NULL;
+    while (i + 1 < calibration->count && calibration->settings[i].recall < target)
+        i++;
+    return &calibration->settings[i];
+}
+
+/* As many cells or more; 0 is all. */
+static bool probes_within(uint32_t asked, uint32_t given)
+{
+    return given == 0 || (asked != 0 && asked <= given);
+}
+
+float calibration_expect(const struct calibration *calibration, uint32_t nprobe, uint32_t rerank)
+{
+    float recall = 0;
+
+    if (calibration->queries == 0)
+        return 0;
+    for (uint32_t i = 0; i < calibration->count; i++) {
+        const struct calibration_setting *s = &calibration->settings[i];
+        if (s->rerank <= rerank && probes_within(s->nprobe, nprobe) && s->recall > recall)
+            recall = s->recall;
+    }
+    return recall;
+}
+
+void calibration_serialize(const struct calibration *calibration, struct buf *out)
+{
+    size_t start = out->size;
+    struct header header = { .format = FORMAT,
+                             .queries = calibration->queries,
+                             .codebook_version = calibration->codebook_version,
+                             .count = calibration->count };
+
+    memcpy(header.magic, MAGIC, sizeof MAGIC);
+    buf_append(out, &header, sizeof header);
+    buf_append(out, calibration->settings, calibration->count * sizeof *calibration->settings);
+    if (!out->failed)
+        buf_append_u64le(out, XXH3_64bits(out->data + start, out->size - start));
+}
+
+static enum status_code check_header(const struct header *header, size_t size, struct status *st)
+{
+    if (memcmp(header->magic, MAGIC, sizeof MAGIC) != 0)
+        return status_set(st, STATUS_DATA_LOSS, "not a calibration");
+    if (header->format != FORMAT)
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "calibration format %u, this program has %d", header->format, FORMAT);
+    if (header->count > CALIBRATION_MAX_SETTINGS || header->zero != 0 ||
+        size != HEADER_BYTES + (size_t)header->count * SETTING_BYTES + CHECKSUM_BYTES)
+        return status_set(st, STATUS_DATA_LOSS, "calibration of %zu bytes has an impossible shape",
+                          size);
+    return STATUS_OK;
+}
+
+static enum status_code check_sum(const uint8_t *bytes, size_t size, struct status *st)
+{
+    uint64_t stored;
+
+    memcpy(&stored, bytes + size - CHECKSUM_BYTES, sizeof stored);
+    if (XXH3_64bits(bytes, size - CHECKSUM_BYTES) != stored)
+        return status_set(st, STATUS_DATA_LOSS, "calibration checksum does not match");
+    return STATUS_OK;
+}
+
+/* Finite, by cost, recall rising. */
+static bool settings_possible(const struct calibration *calibration)
+{
+    float cost = 0;
+    float recall = -1;
+
+    for (uint32_t i = 0; i < calibration->count; i++) {
+        const struct calibration_setting *s = &calibration->settings[i];
+        if (!(s->cost >= cost) || !isfinite(s->cost) || !(s->recall > recall) ||
+            !(s->recall >= 0 && s->recall <= 1))
+            return false;
+        cost = s->cost;
+        recall = s->recall;
+    }
+    return true;
+}
+
+enum status_code calibration_parse(const void *bytes, size_t size, struct calibration *ret,
+                                   struct status *st)
+{
+    struct calibration parsed = { 0 };
+    struct header header;
+
+    if (size < HEADER_BYTES + CHECKSUM_BYTES)
+        return status_set(st, STATUS_DATA_LOSS, "calibration of %zu bytes is cut short", size);
+    memcpy(&header, bytes, sizeof header);
+    if (check_header(&header, size, st) != STATUS_OK || check_sum(bytes, size, st) != STATUS_OK)
+        return st->code;
+    parsed.codebook_version = header.codebook_version;
+    parsed.queries = header.queries;
+    parsed.count = header.count;
+    memcpy(parsed.settings, (const uint8_t *)bytes + HEADER_BYTES, header.count * SETTING_BYTES);
+    if (!settings_possible(&parsed))
+        return status_set(st, STATUS_DATA_LOSS, "calibration holds an impossible value");
+    *ret = parsed;
+    return STATUS_OK;
+}
