@@ -49,11 +49,11 @@ def recall_and_rate(sweeps, name):
 
 def bytes_and_recall(points, data, name):
     figure, axis = plt.subplots(figsize=(6.5, 4.2))
-    for label, size, recall in points:
-        mine = label.startswith("Sutra")
-        axis.plot(size, recall, "o" if mine else "s", color=COLOURS[0] if mine else COLOURS[1])
-        axis.annotate(label, (size, recall), textcoords="offset points", xytext=(6, -2), fontsize=7)
-    axis.set(xscale="log", xlabel="bytes per vector", ylabel="recall@10, everything scanned", title=data, xlim=(40, 3000))
+    for i, (label, size, recall) in enumerate(points):
+        axis.plot(size, recall, "o" if label.startswith("Sutra") else "s", color=COLOURS[i % 10], label=f"{label}: {size} bytes, {recall:.3f}")
+    axis.set(xscale="log", xlabel="bytes per vector", ylabel="recall@10, everything scanned", title=data, xlim=(40, 1000))
+    axis.set_xticks(ticks := [48, 100, 200, 500, 1000], [str(tick) for tick in ticks])
+    axis.legend(fontsize=7, loc="center right")
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     _save(figure, name)
 
