@@ -41,9 +41,11 @@ static size_t packed_index(size_t out, size_t in, size_t n_in)
            row * DENSE_TILE_COLUMNS + column * 2 + in % 2;
 }
 
-void dense_pack(const float *matrix, size_t n_out, size_t n_in, bfloat16 *ret_matrix)
+void dense_pack(const float *matrix, size_t n_out, size_t n_in, void *ret_matrix)
 {
+    bfloat16 *packed = ret_matrix;
+
     for (size_t out = 0; out < n_out; out++)
         for (size_t in = 0; in < n_in; in++)
-            ret_matrix[packed_index(out, in, n_in)] = round_to_bfloat16(matrix[out * n_in + in]);
+            packed[packed_index(out, in, n_in)] = round_to_bfloat16(matrix[out * n_in + in]);
 }

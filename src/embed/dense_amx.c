@@ -94,9 +94,11 @@ static void multiply_block(const bfloat16 *activations, const bfloat16 *matrix, 
 void dense_multiply(const struct dense_layer *layer, const bfloat16 *activations, size_t n,
                     float *ret_rows)
 {
+    const bfloat16 *matrix = layer->matrix;
+
     for (size_t output = 0; output < layer->n_out; output += DENSE_OUTPUTS)
         for (size_t row = 0; row < n; row += DENSE_ROWS)
-            multiply_block(activations + row * layer->n_in, layer->matrix + output * layer->n_in,
+            multiply_block(activations + row * layer->n_in, matrix + output * layer->n_in,
                            layer->n_in / DENSE_TILE_COLUMNS, ret_rows + row * layer->n_out + output,
                            layer->n_out);
 }
@@ -140,11 +142,12 @@ void dense_multiply_gelu(const struct dense_layer *layer, const bfloat16 *activa
                          bfloat16 *ret_activations)
 {
     _Alignas(DENSE_BOUNDARY) float block[DENSE_ROWS][DENSE_OUTPUTS];
+    const bfloat16 *matrix = layer->matrix;
 
     for (size_t output = 0; output < layer->n_out; output += DENSE_OUTPUTS)
         for (size_t row = 0; row < n; row += DENSE_ROWS) {
             bfloat16 *tile = ret_activations + row * layer->n_out + output * DENSE_TILE_ROWS;
-            multiply_block(activations + row * layer->n_in, layer->matrix + output * layer->n_in,
+            multiply_block(activations + row * layer->n_in, matrix + output * layer->n_in,
                            layer->n_in / DENSE_TILE_COLUMNS, block[0], DENSE_OUTPUTS);
             gelu_block(block, layer->bias + output, tile, layer->n_out * DENSE_TILE_ROWS);
         }

@@ -38,7 +38,7 @@ struct embed_worker;
  * which computes in float64, is 0.9999999 in float32 and 0.99994 in bfloat16.
  */
 enum embed_precision {
-    EMBED_FLOAT32,  /* by OpenBLAS */
+    EMBED_FLOAT32,  /* by our own kernels with AVX-512, by OpenBLAS without */
     EMBED_BFLOAT16, /* products of numbers of 8 bits' precision, added up in float32 */
 };
 
@@ -66,8 +66,9 @@ typedef bool embed_cancelled_fn(void *context);
 enum status_code embed_model_default_dir(char ret_dir[EMBED_PATH_SIZE], struct status *st);
 
 /**
- * Opens the model in @dir. The weights are memory-mapped: opening is quick, and processes on one
- * machine share them. Replacing the files of an open model is safe only by rename.
+ * Opens the model in @dir. The weights are memory-mapped, so that processes on one machine share
+ * them; with AVX-512 those of the dense layers are copied (42 MB; 21 MB in bfloat16). Replacing the
+ * files of an open model is safe only by rename.
  *
  * FAILED_PRECONDITION, reason MODEL_MISSING, when a file is not there; the message names the
  * folder and the command that fetches the model. INVALID_ARGUMENT when the files are not an

@@ -3,6 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum status_code encoder_prepare(struct encoder *encoder, bool in_bfloat16, struct status *st)
+{
+    const struct packing floats = { sizeof(float), encoder->kernels->pack };
+    const struct packing short_floats = { sizeof(bfloat16), dense_pack };
+
+    if (!in_bfloat16 && encoder->kernels->pack == NULL) {
+        encoder->path = &encoder_path_openblas;
+        return STATUS_OK;
+    }
+    encoder->path = in_bfloat16 ? &encoder_path_bfloat16 : &encoder_path_float32;
+    return packed_weights_new(&encoder->weights, in_bfloat16 ? &short_floats : &floats,
+                              &encoder->packed, st);
+}
+
+void encoder_deinit(struct encoder *encoder)
+{
+    packed_weights_free(encoder->packed);
+    encoder->packed = NULL;
+}
+
+const char *encoder_products(const struct encoder *encoder)
+{
+    return encoder->path->name(encoder);
+}
+
 size_t encoder_batch_tokens(const struct encoder *encoder)
 {
     return encoder->packed != NULL ? ENCODER_PACKED_BATCH_TOKENS : ENCODER_BATCH_TOKENS;
@@ -104,8 +129,7 @@ static bool pool(const struct encoder *encoder, const struct encoder_batch *batc
 
 bool encoder_run(const struct encoder *encoder, struct encoder_batch *batch)
 {
-    const struct encoder_path *path =
-        encoder->packed != NULL ? &encoder_path_bfloat16 : &encoder_path_float32;
+    const struct encoder_path *path = encoder->path;
 
     embed_tokens(encoder, batch);
     path->begin();

@@ -19,17 +19,20 @@
 
 enum {
     ENCODER_BATCH_TOKENS = 1024, /* from here on bigger products are hardly faster */
-    /* In bfloat16 products are cheap, and what lies between them should stay in the cache. */
+    /* With packed weights smaller ones are as fast, and what lies between stays in the cache. */
     ENCODER_PACKED_BATCH_TOKENS = 512,
     ENCODER_TEXT_TOKENS = KERNEL_MAX_TOKENS,
     ENCODER_BATCH_TEXTS = ENCODER_BATCH_TOKENS / 2, /* each has [CLS] and [SEP] */
 };
 
+struct encoder_path;
+
 /* What a batch is run through. Immutable: any number of threads may share it. */
 struct encoder {
     struct weights weights;
     const struct embed_kernels *kernels;
-    struct packed_weights *packed; /* the dense layers in bfloat16; NULL: in float32 */
+    const struct encoder_path *path; /* how the dense layers are computed */
+    struct packed_weights *packed;   /* what for; NULL: by OpenBLAS, from the weights */
 };
 
 /* One text of a batch. */
@@ -49,6 +52,18 @@ struct encoder_batch {
     size_t n_texts;
     struct encoder_scratch *scratch;
 };
+
+/**
+ * Chooses how @encoder, with its weights and kernels set, computes the dense layers, and packs
+ * them. Bfloat16 takes a machine where dense_is_supported(). RESOURCE_EXHAUSTED without memory.
+ */
+enum status_code encoder_prepare(struct encoder *encoder, bool in_bfloat16, struct status *st);
+
+/** Accepts {0}. */
+void encoder_deinit(struct encoder *encoder);
+
+/** "amx_bf16", "avx512" or OpenBLAS' own name for its kernels. */
+const char *encoder_products(const struct encoder *encoder);
 
 /** What a batch of this encoder takes at most, one text at least. */
 size_t encoder_batch_tokens(const struct encoder *encoder);

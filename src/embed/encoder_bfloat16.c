@@ -2,6 +2,12 @@
 
 #include "src/embed/encoder_impl.h"
 
+static const char *name(const struct encoder *encoder)
+{
+    (void)encoder;
+    return "amx_bf16";
+}
+
 static void heads(const struct encoder *encoder, size_t i, const struct encoder_batch *batch)
 {
     struct encoder_scratch *s = batch->scratch;
@@ -32,6 +38,7 @@ static void feed_forward(const struct encoder *encoder, size_t i, const struct e
 }
 
 const struct encoder_path encoder_path_bfloat16 = {
+    .name = name,
     .begin = dense_begin,
     .end = dense_end,
     .heads = heads,

@@ -1,7 +1,7 @@
 #ifndef SUTRA_EMBED_ENCODER_IMPL_H
 #define SUTRA_EMBED_ENCODER_IMPL_H
 
-/** What the encoder shares with the two ways to compute its dense layers. */
+/** What the encoder shares with the ways to compute its dense layers. */
 
 #include "src/embed/dense.h"
 #include "src/embed/encoder.h"
@@ -31,6 +31,7 @@ struct encoder_scratch {
 
 /* The dense layers of encoder layer @layer, over all tokens of the batch. */
 struct encoder_path {
+    const char *(*name)(const struct encoder *encoder);
     void (*begin)(void);
     void (*end)(void);
     /* state to heads */
@@ -43,7 +44,8 @@ struct encoder_path {
                          const struct encoder_batch *batch);
 };
 
-extern const struct encoder_path encoder_path_float32;
+extern const struct encoder_path encoder_path_openblas;
+extern const struct encoder_path encoder_path_float32; /* by kernels->multiply() */
 extern const struct encoder_path encoder_path_bfloat16;
 
 #endif

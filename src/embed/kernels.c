@@ -60,6 +60,66 @@ VECTOR_INLINE void multiply_tile(const float *a, size_t a_stride, const float *b
     }
 }
 
+#ifdef __AVX512F__
+
+enum {
+    PANEL_VECTORS = 4, /* times PANEL_ROWS: 24 of 32 registers hold sums */
+    PANEL = PANEL_VECTORS * LANES,
+    PANEL_ROWS = 6,
+};
+
+/* To panels [out / PANEL][in][PANEL]. */
+static void pack(const float *matrix, size_t n_out, size_t n_in, void *ret_matrix)
+{
+    float *next = ret_matrix;
+
+    for (size_t first = 0; first < n_out; first += PANEL)
+        for (size_t k = 0; k < n_in; k++)
+            for (size_t out = first; out < first + PANEL; out++)
+                *next++ = matrix[out * n_in + k];
+}
+
+/* ret[n][PANEL], its rows @stride floats apart; @n is at most PANEL_ROWS. Sanitizers keep out: they
+ * would check each of the billions of loads of one batch. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static void
+multiply_panel(const float *rows, size_t n, size_t n_in, const float *panel, float *ret,
+               size_t stride)
+{
+    floats sums[PANEL_ROWS][PANEL_VECTORS];
+    const float *row[PANEL_ROWS];
+
+    for (size_t i = 0; i < PANEL_ROWS; i++) {
+        row[i] = rows + (i < n ? i : n - 1) * n_in;
+        for (size_t j = 0; j < PANEL_VECTORS; j++)
+            sums[i][j] = floats_all(0);
+    }
+    for (size_t k = 0; k < n_in; k++) {
+        floats weights[PANEL_VECTORS];
+        for (size_t j = 0; j < PANEL_VECTORS; j++)
+            weights[j] = floats_load(panel + k * PANEL + j * LANES);
+        for (size_t i = 0; i < PANEL_ROWS; i++)
+            for (size_t j = 0; j < PANEL_VECTORS; j++)
+                sums[i][j] += row[i][k] * weights[j];
+    }
+    for (size_t i = 0; i < PANEL_ROWS; i++)
+        for (size_t j = 0; i < n && j < PANEL_VECTORS; j++)
+            floats_store(ret + i * stride + j * LANES, sums[i][j]);
+}
+
+/* Outputs outside, so that their part of the matrix is read from memory once per batch. */
+static void multiply(const struct dense_layer *layer, const float *rows, size_t n, float *ret_rows)
+{
+    const float *matrix = layer->matrix;
+
+    for (size_t first = 0; first < layer->n_out; first += PANEL)
+        for (size_t row = 0; row < n; row += PANEL_ROWS)
+            multiply_panel(rows + row * layer->n_in, n - row < PANEL_ROWS ? n - row : PANEL_ROWS,
+                           layer->n_in, matrix + first * layer->n_in,
+                           ret_rows + row * layer->n_out + first, layer->n_out);
+}
+
+#endif
+
 /* One head of one text. */
 struct head {
     const struct kernel_attention *at;
@@ -212,6 +272,10 @@ const struct embed_kernels KERNELS = {
     .name = KERNELS_NAME,
     .add_norm = add_norm,
     .bias_gelu = bias_gelu,
+#ifdef __AVX512F__
+    .pack = pack,
+    .multiply = multiply,
+#endif
     .attend = attend,
     .pool = pool,
 };

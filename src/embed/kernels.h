@@ -8,6 +8,8 @@
  * Everything here reads and writes the caller's memory only, allocates nothing and cannot fail.
  */
 
+#include "src/embed/dense.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -44,6 +46,15 @@ struct embed_kernels {
      * distribution function (relative error below 1e-6 for x > -4), not the tanh approximation.
      * Hendrycks, Gimpel: Gaussian Error Linear Units, 2016. */
     void (*bias_gelu)(float *row, const float *bias, size_t n);
+
+    /**
+     * Dense layers in float32: pack() brings a matrix [out][in], out a multiple of 64, into the
+     * order in which multiply() reads it; @ret_rows [n][out] is without bias. NULL, both, where
+     * OpenBLAS does it as well. Keeping the weights packed is what makes the difference: it packs
+     * them in every call, which is half of the time of a short text.
+     */
+    void (*pack)(const float *matrix, size_t n_out, size_t n_in, void *ret_matrix);
+    void (*multiply)(const struct dense_layer *layer, const float *rows, size_t n, float *ret_rows);
 
     /** softmax(q k' / sqrt(32)) v per head; @ret_rows [t][D]. Vaswani et al.: Attention Is All You
      * Need, 2017, §3.2. */

@@ -91,24 +91,18 @@ static enum status_code open_files(struct embed_model *model, const char *dir, s
     return st->code;
 }
 
-static enum status_code pack_weights(struct embed_model *model, struct status *st)
-{
-    if (!dense_is_supported())
-        return STATUS_OK;
-    model->precision = EMBED_BFLOAT16;
-    return packed_weights_new(&model->encoder.weights, &model->encoder.packed, st);
-}
-
 static enum status_code choose_kernels(struct embed_model *model, enum embed_precision precision,
                                        struct status *st)
 {
+    bool in_bfloat16 = precision == EMBED_BFLOAT16 && dense_is_supported();
+
     openblas_set_num_threads(1);
+    model->precision = in_bfloat16 ? EMBED_BFLOAT16 : EMBED_FLOAT32;
     model->encoder.kernels = embed_kernels_select();
-    if (precision == EMBED_BFLOAT16 && pack_weights(model, st) != STATUS_OK)
+    if (encoder_prepare(&model->encoder, in_bfloat16, st) != STATUS_OK)
         return st->code;
     snprintf(model->kernels_text, sizeof model->kernels_text, "%s, %s",
-             model->precision == EMBED_BFLOAT16 ? "amx_bf16" : openblas_get_corename(),
-             model->encoder.kernels->name);
+             encoder_products(&model->encoder), model->encoder.kernels->name);
     return STATUS_OK;
 }
 
@@ -139,7 +133,7 @@ void embed_model_close(struct embed_model *model)
 {
     if (model == NULL)
         return;
-    packed_weights_free(model->encoder.packed);
+    encoder_deinit(&model->encoder);
     safetensors_close(model->file);
     tokenizer_close(model->tokenizer);
     pthread_mutex_destroy(&model->hash_lock);

@@ -10,59 +10,65 @@ enum {
 
 _Static_assert(D % DENSE_TILE_COLUMNS == 0 && WIDE % DENSE_TILE_COLUMNS == 0, "whole tiles only");
 
-/* Packs at *@next and moves it on. */
-static const bfloat16 *pack(const struct weights_linear *linear, size_t n_out, size_t n_in,
-                            bfloat16 **next)
-{
-    bfloat16 *matrix = *next;
+/* Where the next matrix goes. */
+struct packer {
+    const struct packing *packing;
+    char *next;
+};
 
-    dense_pack(linear->matrix, n_out, n_in, matrix);
-    *next += n_out * n_in;
+static const void *pack(struct packer *packer, const struct weights_linear *linear, size_t n_out,
+                        size_t n_in)
+{
+    void *matrix = packer->next;
+
+    packer->packing->pack(linear->matrix, n_out, n_in, matrix);
+    packer->next += n_out * n_in * packer->packing->number_bytes;
     return matrix;
 }
 
-static void pack_layer(const struct weights_layer *layer, bfloat16 *storage,
-                       struct packed_layer *ret)
+static struct dense_layer pack_layer(struct packer *packer, const struct weights_linear *linear,
+                                     size_t n_out, size_t n_in)
 {
-    const bfloat16 *heads = pack(&layer->query, D, D, &storage);
-
-    pack(&layer->key, D, D, &storage);
-    pack(&layer->value, D, D, &storage);
-    ret->heads = (struct dense_layer){ heads, NULL, D, 3 * D };
-    ret->attention_output = (struct dense_layer){
-        pack(&layer->attention_output, D, D, &storage),
-        layer->attention_output.bias,
-        D,
-        D,
-    };
-    ret->intermediate = (struct dense_layer){
-        pack(&layer->intermediate, WIDE, D, &storage),
-        layer->intermediate.bias,
-        D,
-        WIDE,
-    };
-    ret->output = (struct dense_layer){
-        pack(&layer->output, D, WIDE, &storage),
-        layer->output.bias,
-        WIDE,
-        D,
-    };
+    return (struct dense_layer){ pack(packer, linear, n_out, n_in), linear->bias, n_in, n_out };
 }
 
-enum status_code packed_weights_new(const struct weights *weights,
+/* One behind the other the three are one matrix. */
+static struct dense_layer pack_heads(struct packer *packer, const struct weights_layer *layer)
+{
+    const void *matrix = pack(packer, &layer->query, D, D);
+
+    pack(packer, &layer->key, D, D);
+    pack(packer, &layer->value, D, D);
+    return (struct dense_layer){ matrix, NULL, D, 3 * D };
+}
+
+static void pack_all(struct packer *packer, const struct weights *weights,
+                     struct packed_layer ret_layers[WEIGHTS_LAYERS])
+{
+    for (size_t i = 0; i < WEIGHTS_LAYERS; i++) {
+        const struct weights_layer *layer = &weights->layers[i];
+        struct packed_layer *ret = &ret_layers[i];
+        ret->heads = pack_heads(packer, layer);
+        ret->attention_output = pack_layer(packer, &layer->attention_output, D, D);
+        ret->intermediate = pack_layer(packer, &layer->intermediate, WIDE, D);
+        ret->output = pack_layer(packer, &layer->output, D, WIDE);
+    }
+}
+
+enum status_code packed_weights_new(const struct weights *weights, const struct packing *packing,
                                     struct packed_weights **ret_packed, struct status *st)
 {
+    const size_t bytes = packing->number_bytes * WEIGHTS_LAYERS * LAYER_NUMBERS;
     struct packed_weights *packed = calloc(1, sizeof *packed);
 
     if (packed != NULL)
-        packed->storage =
-            aligned_alloc(DENSE_BOUNDARY, sizeof(bfloat16) * WEIGHTS_LAYERS * LAYER_NUMBERS);
+        packed->storage = aligned_alloc(DENSE_BOUNDARY, bytes);
     if (packed == NULL || packed->storage == NULL) {
         packed_weights_free(packed);
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
-    for (size_t i = 0; i < WEIGHTS_LAYERS; i++)
-        pack_layer(&weights->layers[i], packed->storage + i * LAYER_NUMBERS, &packed->layers[i]);
+    struct packer packer = { packing, packed->storage };
+    pack_all(&packer, weights, packed->layers);
     *ret_packed = packed;
     return STATUS_OK;
 }

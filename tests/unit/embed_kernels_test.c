@@ -165,6 +165,38 @@ static void check_attention(const struct embed_kernels *kernels, size_t n)
     attention_case_free(&c);
 }
 
+static void check_multiply(const struct embed_kernels *kernels, size_t n, size_t n_in, size_t n_out)
+{
+    float *rows = values(n * n_in, 1), *matrix = values(n_out * n_in, 1);
+    float *packed = malloc(n_out * n_in * sizeof *packed);
+    float *ret = calloc((n + 1) * n_out, sizeof *ret);
+
+    kernels->pack(matrix, n_out, n_in, packed);
+    kernels->multiply(&(struct dense_layer){ packed, NULL, n_in, n_out }, rows, n, ret);
+    for (size_t i = 0; i < n; i++)
+        for (size_t out = 0; out < n_out; out++) {
+            double exact = 0;
+            for (size_t k = 0; k < n_in; k++)
+                exact += (double)rows[i * n_in + k] * (double)matrix[out * n_in + k];
+            expect_near("product", kernels, (double)ret[i * n_out + out], exact, 5e-5);
+        }
+    for (size_t i = n * n_out; i < (n + 1) * n_out; i++)
+        cr_expect_eq(ret[i], 0, "product (%s) wrote behind %zu rows", kernels->name, n);
+    free(rows), free(matrix), free(packed), free(ret);
+}
+
+/* Sets without products of their own leave them to OpenBLAS. */
+static void check_products(const struct embed_kernels *kernels)
+{
+    static const size_t counts[] = { 1, 2, 5, 6, 7, 12, 13, 40 };
+
+    cr_expect_eq(kernels->pack == NULL, kernels->multiply == NULL);
+    for (size_t i = 0; kernels->pack != NULL && i < sizeof counts / sizeof *counts; i++) {
+        check_multiply(kernels, counts[i], 32, 64);
+        check_multiply(kernels, counts[i], 384, 128);
+    }
+}
+
 static void check_pool(const struct embed_kernels *kernels, size_t n)
 {
     float *rows = values(n * D, 2), row[D];
@@ -215,6 +247,11 @@ Test(embed_kernels, attention_is_exact_at_every_edge_of_a_tile)
 
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         FOR_EACH_SET(kernels, check_attention(kernels, lengths[i]));
+}
+
+Test(embed_kernels, products_are_exact)
+{
+    FOR_EACH_SET(kernels, check_products(kernels));
 }
 
 Test(embed_kernels, pool_gives_the_direction_of_the_mean)
