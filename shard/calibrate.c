@@ -291,19 +291,19 @@ static enum status_code tell(const struct task *task, const struct calibration *
 }
 
 enum status_code calibrate(const struct task *task, const struct codebook_info *info,
-                           uint64_t stored, const struct sample *sample, size_t first, size_t count,
+                           uint64_t stored, const struct sample *queries,
                            void (*progress)(void *context, double fraction), void *context,
                            struct status *st)
 {
     struct calibration_setting settings[CALIBRATION_MAX_SETTINGS];
-    size_t settings_count = calibration_grid(info->cells, stored, settings);
+    size_t count = calibration_grid(info->cells, stored, settings);
     struct measuring m = {
         .task = task,
         .info = info,
-        .queries = sample->vectors + first,
-        .count = count,
-        .rows = sample_rows(sample, first, count),
-        .exact = calloc(count, sizeof *m.exact),
+        .queries = queries->vectors,
+        .count = queries->count,
+        .rows = sample_rows(queries),
+        .exact = calloc(queries->count, sizeof *m.exact),
     };
     struct calibration calibration;
 
@@ -311,8 +311,8 @@ enum status_code calibrate(const struct task *task, const struct codebook_info *
     if (m.rows == NULL || m.exact == NULL)
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     else if (find_exactly(&m, st) == STATUS_OK &&
-             measure_grid(&m, settings, settings_count, progress, context, st) == STATUS_OK) {
-        calibration_fit(settings, settings_count, info->version, (uint32_t)count, &calibration);
+             measure_grid(&m, settings, count, progress, context, st) == STATUS_OK) {
+        calibration_fit(settings, count, info->version, (uint32_t)m.count, &calibration);
         tell(task, &calibration, st);
     }
     arena_deinit(&m.answers);

@@ -13,12 +13,11 @@
 enum { CALIBRATE_QUERIES = 256 };
 
 /**
- * Uses the vectors [@first, @first + @count) of @sample, at least one, and tells every shard. All
- * shards must have the codebook of @info installed; FAILED_PRECONDITION when one has not.
- * @progress may be NULL.
+ * Looks for the vectors of @queries, at least one, and tells every shard what came out. All shards
+ * must have the codebook of @info installed; FAILED_PRECONDITION when one has not.
  */
 enum status_code calibrate(const struct task *task, const struct codebook_info *info,
-                           uint64_t stored, const struct sample *sample, size_t first, size_t count,
+                           uint64_t stored, const struct sample *queries,
                            void (*progress)(void *context, double fraction), void *context,
                            struct status *st);
 

@@ -59,8 +59,11 @@ enum status_code op_train(struct op *op, struct status *st)
 
 /* ---- Sample ---- */
 
+enum { MOST_SAMPLED = 2 * TRAIN_SAMPLE_MAX };
+
 struct sampling {
     struct op *op;
+    uint64_t min_hash;
     uint64_t max_hash;
     struct buf hashes; /* uint64_t */
     struct buf ids;    /* char * */
@@ -75,7 +78,7 @@ static bool take_one(void *context, const struct concept_id *id, const struct st
     uint8_t scratch[ROW_MAX_BYTES];
     char *text;
 
-    if (id->hash > sampling->max_hash)
+    if (id->hash < sampling->min_hash || id->hash > sampling->max_hash)
         return true;
     if (index_complete(sampling->op->shard->index, id, &complete, scratch, &sampling->st) !=
         STATUS_OK)
@@ -83,6 +86,9 @@ static bool take_one(void *context, const struct concept_id *id, const struct st
     text = arena_strndup(&sampling->op->arena, id->data, id->length);
     if (text == NULL)
         return limit_call_memory(&sampling->st) == STATUS_OK;
+    if (sampling->hashes.size >= MOST_SAMPLED * sizeof id->hash)
+        return status_set(&sampling->st, STATUS_RESOURCE_EXHAUSTED,
+                          "more than %d vectors in a sample", MOST_SAMPLED) == STATUS_OK;
     buf_append(&sampling->hashes, &id->hash, sizeof id->hash);
     buf_append(&sampling->ids, &text, sizeof text);
     buf_append(&sampling->rows, complete.refinement, complete.refinement_size);
@@ -110,7 +116,9 @@ enum status_code op_sample(struct op *op, struct status *st)
 {
     const Sutra__Internal__V1__SampleRequest *request =
         (const Sutra__Internal__V1__SampleRequest *)op->request;
-    struct sampling sampling = { .op = op, .max_hash = request->max_hash };
+    struct sampling sampling = { .op = op,
+                                 .min_hash = request->min_hash,
+                                 .max_hash = request->max_hash };
 
     if (store_scan_vectors(op->shard->store, take_one, &sampling, st) == STATUS_OK)
         *st = sampling.st;
@@ -132,9 +140,8 @@ enum status_code op_install_codebook(struct op *op, struct status *st)
     const struct index_install install = {
         .bytes = request->codebook.data,
         .size = request->codebook.len,
+        .compare = !request->follow,
         .expected_version = request->expected_version,
-        .cancelled = op_cancelled,
-        .context = op,
     };
 
     if (reply == NULL || index_install(op->shard->index, &install, st) != STATUS_OK)

@@ -1,12 +1,16 @@
 #include "shard/index.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shard/index_internal.h"
 #include "src/log/log.h"
 #include "src/serve/limits.h"
+
+enum { DRIFT_LEAST = 1000 };
 
 enum status_code index_new(const struct index_options *options, struct index **ret,
                            struct status *st)
@@ -47,7 +51,7 @@ struct row_policy index_rows(const struct index *index)
     return index->rows;
 }
 
-bool index_stopping(const struct index *index)
+bool index_stopped(const struct index *index)
 {
     return __atomic_load_n(&index->stopping, __ATOMIC_RELAXED);
 }
@@ -317,8 +321,10 @@ static void follow(struct index *index, struct segment *segment, const struct co
         return;
     if (vector == NULL)
         segment_remove(segment, id->data, id->length);
-    else if (index_put(index, segment, id, vector, &st) != STATUS_OK)
+    else if (index_put(index, segment, id, vector, &st) != STATUS_OK) {
+        __atomic_store_n(&index->incomplete, true, __ATOMIC_RELAXED);
         log_line(LOG_ERROR, "segment_put_failed", LOG_TEXT("message", st.message));
+    }
     segment_unref(segment);
 }
 
@@ -472,6 +478,11 @@ enum status_code index_open(struct index *index, struct store *store, struct sta
 
 enum status_code index_save(struct index *index, struct status *st)
 {
+    if (__atomic_load_n(&index->incomplete, __ATOMIC_RELAXED)) {
+        if (unlink(index->segment_path) != 0 && errno != ENOENT)
+            return status_set_errno(st, errno, "remove '%s'", index->segment_path);
+        return STATUS_OK;
+    }
     return segment_save(index->current, index->segment_path, store_sequence(index->store), st);
 }
 
@@ -482,8 +493,8 @@ static float drift_of(const struct index *index)
     float trained =
         index->codebook == NULL ? 0 : codebook_info(index->codebook)->mean_squared_error;
 
-    if (index->recent == 0 || !(trained > 0))
-        return 0;
+    if (index->recent < DRIFT_LEAST || !(trained > 0))
+        return 0; /* of a few vectors the mean says nothing */
     return (float)(index->errors / (double)index->recent) / trained;
 }
 

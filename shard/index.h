@@ -41,7 +41,8 @@ enum status_code index_new(const struct index_options *options, struct index **r
  * any search. */
 enum status_code index_open(struct index *index, struct store *store, struct status *st);
 
-/** Saves the segment for the next open; nobody writes any more. */
+/** Saves the segment for the next open, unless it lacks a vector, which that open then finds in the
+ * store; nobody writes any more. */
 enum status_code index_save(struct index *index, struct status *st);
 
 void index_free(struct index *index); /* NULL is fine */
@@ -96,17 +97,19 @@ enum status_code index_calibrate(struct index *index, const void *bytes, size_t 
 struct index_install {
     const void *bytes; /* a serialized codebook */
     size_t size;
+    bool compare; /* only if expected_version is in force; else only if nothing newer is */
     uint64_t expected_version;
-    bool (*cancelled)(void *context); /* polled while re-encoding; NULL: never */
-    void *context;
 };
+
+/** The reason of ABORTED while another codebook, or the same one, is being installed. */
+#define INDEX_INSTALLING "INSTALLING"
 
 /**
  * Installs a codebook, if the version in force is the expected one (ABORTED otherwise, and while
  * another is being installed; fine if it is already the new one), and encodes every vector with it,
  * in the background: at most half the time of one core. Returns when index_switch() is possible.
- * CANCELLED: the codebook is in force for writes, searches go on with the old one; install it
- * again, which takes up what was done.
+ * CANCELLED after index_stop(): the codebook is in force for writes; the next open takes up what
+ * was done.
  */
 enum status_code index_install(struct index *index, const struct index_install *install,
                                struct status *st);
@@ -126,6 +129,9 @@ void index_maintain(struct index *index);
 /** Lets installation and maintenance end soon, the first with CANCELLED. Any thread. */
 void index_stop(struct index *index);
 
+/** Whether that was called. */
+bool index_stopped(const struct index *index);
+
 /* ---- Asking ----------------------------------------------------------------------------- */
 
 struct index_stats {
@@ -134,7 +140,7 @@ struct index_stats {
     uint64_t reencoded;            /* of … */
     uint64_t reencode_total;       /* … vectors; 0: no installation is running */
     uint64_t recent;               /* vectors written since the codebook came into force */
-    float drift;                   /* their mean squared error by that of the training; 0: none */
+    float drift; /* their mean squared error by that of the training; 0 below 1000 */
 };
 
 struct index_stats index_stats(struct index *index);

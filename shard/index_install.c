@@ -35,16 +35,8 @@ struct pass {
     size_t count; /* of ids */
     size_t stale_count;
     uint64_t renewed;
-    bool (*cancelled)(void *context);
-    void *context;
     struct status st;
 };
-
-static bool gives_up(const struct pass *pass)
-{
-    return index_stopping(pass->index) ||
-           (pass->cancelled != NULL && pass->cancelled(pass->context));
-}
 
 static enum status_code renew_codes(struct pass *pass)
 {
@@ -91,7 +83,7 @@ static enum status_code flush(struct pass *pass)
 {
     int64_t started_us = clock_monotonic_us();
 
-    if (gives_up(pass))
+    if (index_stopped(pass->index))
         return status_set(&pass->st, STATUS_CANCELLED, "re-encoding was cancelled");
     if (renew_codes(pass) != STATUS_OK || take_codes(pass) != STATUS_OK)
         return pass->st.code;
@@ -183,8 +175,7 @@ static uint64_t count_vectors(struct index *index)
 
 /* The thread holds `installing`. */
 static enum status_code encode_all(struct index *index, struct codebook *codebook,
-                                   struct segment *segment, const struct index_install *install,
-                                   struct status *st)
+                                   struct segment *segment, struct status *st)
 {
     struct pass *pass = calloc(1, sizeof *pass);
 
@@ -193,8 +184,6 @@ static enum status_code encode_all(struct index *index, struct codebook *codeboo
     pass->index = index;
     pass->codebook = codebook;
     pass->segment = segment;
-    pass->cancelled = install == NULL ? NULL : install->cancelled;
-    pass->context = install == NULL ? NULL : install->context;
     arena_init(&pass->arena, LIMIT_CALL_ARENA_BYTES);
     set_progress(index, count_vectors(index));
     set_encoding(index, true);
@@ -214,15 +203,21 @@ static enum status_code encode_all(struct index *index, struct codebook *codeboo
 static void begin_install(struct index *index, struct codebook *codebook, struct segment *next)
 {
     struct segment *abandoned;
+    bool same_codes;
 
     pthread_mutex_lock(&index->lock);
     abandoned = index->next;
+    same_codes = index->codebook != NULL && codebook_info(index->codebook)->code_version ==
+                                                codebook_info(codebook)->code_version;
     codebook_unref(index->codebook);
     index->codebook = codebook;
     index->next = next;
     index->next_ready = false;
-    index->recent = 0;
-    index->errors = 0;
+    index->next_calibration = (struct calibration){ 0 };
+    if (!same_codes) {
+        index->recent = 0;
+        index->errors = 0;
+    }
     pthread_mutex_unlock(&index->lock);
     segment_unref(abandoned);
 }
@@ -255,7 +250,7 @@ static enum status_code install_new(struct index *index, struct codebook *codebo
         return st->code;
     }
     begin_install(index, codebook_ref(codebook), next);
-    encode_all(index, codebook, next, install, st);
+    encode_all(index, codebook, next, st);
     end_install(index, st->code == STATUS_OK);
     return st->code;
 }
@@ -282,10 +277,14 @@ static enum status_code install_locked(struct index *index, struct codebook *cod
                           codebook_info(codebook)->dimension, LIMIT_DIMENSION);
     if (in_force == version && is_installed(index, version))
         return STATUS_OK;
-    if (in_force != install->expected_version && in_force != version)
+    if (install->compare && in_force != install->expected_version && in_force != version)
         return status_set(st, STATUS_ABORTED,
                           "codebook version %" PRIu64 " is in force, not %" PRIu64, in_force,
                           install->expected_version);
+    if (!install->compare && in_force > version)
+        return status_set(st, STATUS_ABORTED,
+                          "codebook version %" PRIu64 " is in force, which is newer than %" PRIu64,
+                          in_force, version);
     return install_new(index, codebook, install, st);
 }
 
@@ -300,7 +299,8 @@ enum status_code index_install(struct index *index, const struct index_install *
         install_locked(index, codebook, install, st);
         pthread_mutex_unlock(&index->installing);
     } else {
-        status_set(st, STATUS_ABORTED, "another codebook is being installed");
+        status_set_reason(st, STATUS_ABORTED, INDEX_INSTALLING,
+                          "another codebook is being installed");
     }
     codebook_unref(codebook);
     return st->code;
@@ -352,8 +352,8 @@ static void renew_stale_codes(struct index *index, struct status *st)
         pthread_mutex_trylock(&index->installing) != 0)
         return; /* an installation renews them all */
     codebook = index_codebook(index);
-    if (encode_all(index, codebook, NULL, NULL, st) == STATUS_OK)
-        __atomic_store_n(&index->stale_codes, false, __ATOMIC_RELAXED);
+    if (encode_all(index, codebook, NULL, st) != STATUS_CANCELLED)
+        __atomic_store_n(&index->stale_codes, false, __ATOMIC_RELAXED); /* else every second */
     codebook_unref(codebook);
     pthread_mutex_unlock(&index->installing);
 }
@@ -367,23 +367,26 @@ struct warming {
     struct status st;
 };
 
+/* One that is damaged stays out: whoever asks for it is told. */
 static bool warm_now(void *context, const struct concept_id *id, const struct store_vector *vector)
 {
     struct warming *warming = context;
-    struct store_vector stored;
 
-    if (vector == NULL)
-        return true;
-    stored = *vector;
-    if (row_complete(warming->index->rows, NULL, id, &stored, NULL, &warming->st) != STATUS_OK)
-        return false;
-    segment_put_row(warming->segment, id->data, id->length, vector->refinement);
+    if (vector != NULL && refine_row_valid(warming->index->rows.format, vector->refinement,
+                                           vector->refinement_size, LIMIT_DIMENSION))
+        segment_put_row(warming->segment, id->data, id->length, vector->refinement);
     return true;
+}
+
+static bool is_full(const struct warming *warming)
+{
+    return segment_stats(warming->segment).row_bytes + 64 * row_bytes(warming->index->rows) >
+           warming->index->row_budget_bytes;
 }
 
 static enum status_code flush_rows(struct warming *warming)
 {
-    if (index_stopping(warming->index))
+    if (index_stopped(warming->index))
         return status_set(&warming->st, STATUS_CANCELLED, "stopping");
     store_visit_vectors(warming->index->store, warming->ids, warming->count, warm_now, warming,
                         &warming->st);
@@ -402,7 +405,7 @@ static bool warm_one(void *context, const struct concept_id *id, const struct st
     item->data = arena_copy(&warming->arena, id->data, id->length);
     if (item->data == NULL)
         return status_set(&warming->st, STATUS_RESOURCE_EXHAUSTED, "out of memory") == STATUS_OK;
-    return ++warming->count < BATCH || flush_rows(warming) == STATUS_OK;
+    return ++warming->count < BATCH || (flush_rows(warming) == STATUS_OK && !is_full(warming));
 }
 
 /* A segment from a file has no rows. */
@@ -425,7 +428,7 @@ static void bring_rows_back(struct index *index, struct status *st)
         flush_rows(warming);
     if (st->code == STATUS_OK)
         *st = warming->st;
-    if (st->code == STATUS_OK)
+    if (st->code != STATUS_CANCELLED) /* what fails now would fail every second */
         __atomic_store_n(&index->rows_missing, false, __ATOMIC_RELAXED);
     segment_unref(warming->segment);
     arena_deinit(&warming->arena);
@@ -435,7 +438,7 @@ static void bring_rows_back(struct index *index, struct status *st)
 static void give_disk_back(struct index *index, struct status *st)
 {
     if (__atomic_exchange_n(&index->compaction_due, false, __ATOMIC_RELAXED) &&
-        !index_stopping(index))
+        !index_stopped(index))
         store_compact_vectors(index->store, st);
 }
 

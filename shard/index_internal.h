@@ -28,6 +28,7 @@ struct index {
 
     pthread_mutex_t installing;
     bool stopping;           /* atomic; what takes long gives up */
+    bool incomplete;         /* atomic; a segment could not take a vector: not to be saved */
     bool stale_codes;        /* atomic; the store holds codes of an older codebook */
     bool rows_missing;       /* atomic; the segment came from a file */
     bool compaction_due;     /* atomic; many codes were replaced */
@@ -53,7 +54,5 @@ struct segment *index_new_segment(const struct index *index, struct codebook *co
 enum status_code index_put(struct index *index, struct segment *segment,
                            const struct concept_id *id, const struct store_vector *vector,
                            struct status *st);
-
-bool index_stopping(const struct index *index);
 
 #endif

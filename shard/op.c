@@ -221,7 +221,8 @@ void shard_register(struct shard *shard, struct rpc_server *server)
 bool op_cancelled(void *ctx)
 {
     const struct op *op = ctx;
-    return op->call != NULL && rpc_cancelled(op->call);
+
+    return op->call != NULL ? rpc_cancelled(op->call) : index_stopped(op->shard->index);
 }
 
 void *op_new(struct op *op, size_t size, struct status *st)

@@ -43,7 +43,8 @@ enum status_code op_own_ids(struct op *op, char *const *ids, size_t n, struct co
 enum status_code op_own_key(struct op *op, const Sutra__V1__AssociationKey *key,
                             struct store_association *ret, struct status *st);
 
-/** Whether nobody waits for the answer any more; fits segment_search(). */
+/** Whether nobody waits for the answer any more, or, of one of the shard's own, the shard is
+ * ending; fits segment_search(). */
 bool op_cancelled(void *op);
 
 /** Whether a write is answered only when it is in the synced log. */

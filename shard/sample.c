@@ -67,14 +67,17 @@ static uint64_t hash_bound(uint64_t wanted, uint64_t stored)
     return (uint64_t)((double)wanted / (double)stored * 18446744073709549568.0);
 }
 
-enum status_code sample_gather(const struct task *task, uint32_t wanted, uint64_t stored,
-                               struct arena *arena, struct sample *ret, struct status *st)
+enum status_code sample_gather(const struct task *task, enum sample_end end, uint32_t wanted,
+                               uint64_t stored, struct arena *arena, struct sample *ret,
+                               struct status *st)
 {
     Sutra__Internal__V1__SampleRequest request = SUTRA__INTERNAL__V1__SAMPLE_REQUEST__INIT;
+    uint64_t bound = hash_bound(wanted, stored);
     struct sample sample = { .rows = task->shard->options.rows };
     ProtobufCMessage **replies;
 
-    request.max_hash = hash_bound(wanted, stored);
+    request.min_hash = end == SAMPLE_GREATEST ? UINT64_MAX - bound : 0;
+    request.max_hash = end == SAMPLE_GREATEST ? UINT64_MAX : bound;
     if (task_ask(task, "Sample", UINT32_MAX, &request.base,
                  &sutra__internal__v1__sample_response__descriptor, arena, &replies,
                  st) != STATUS_OK ||
@@ -84,11 +87,27 @@ enum status_code sample_gather(const struct task *task, uint32_t wanted, uint64_
     return STATUS_OK;
 }
 
-float *sample_rows(const struct sample *sample, size_t first, size_t count)
+void sample_keep_last(struct sample *sample, size_t count)
 {
-    float *rows = malloc((count > 0 ? count : 1) * LIMIT_DIMENSION * sizeof *rows);
+    if (sample->count <= count)
+        return;
+    sample->vectors += sample->count - count;
+    sample->count = count;
+}
 
-    for (size_t i = 0; rows != NULL && i < count; i++)
-        row_decode(sample->rows, sample->vectors[first + i].row, rows + i * LIMIT_DIMENSION);
+void sample_leave_out(struct sample *sample, const struct sample *other)
+{
+    while (other->count > 0 && sample->count > 0 &&
+           compare_vectors(&sample->vectors[sample->count - 1], &other->vectors[0]) >= 0)
+        sample->count--;
+}
+
+float *sample_rows(const struct sample *sample)
+{
+    size_t count = sample->count > 0 ? sample->count : 1;
+    float *rows = malloc(count * LIMIT_DIMENSION * sizeof *rows);
+
+    for (size_t i = 0; rows != NULL && i < sample->count; i++)
+        row_decode(sample->rows, sample->vectors[i].row, rows + i * LIMIT_DIMENSION);
     return rows;
 }

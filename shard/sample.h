@@ -24,12 +24,23 @@ struct sample {
     size_t count;
 };
 
-/** About @wanted of the @stored vectors, those of the least hashes, in @arena. */
-enum status_code sample_gather(const struct task *task, uint32_t wanted, uint64_t stored,
-                               struct arena *arena, struct sample *ret, struct status *st);
+enum sample_end {
+    SAMPLE_LEAST,    /* hashes, to train on */
+    SAMPLE_GREATEST, /* to measure with: what has them as a store grows was never trained on */
+};
 
-/** Unit vectors [count][LIMIT_DIMENSION] from @first on; the caller frees them. NULL without
- * memory. */
-float *sample_rows(const struct sample *sample, size_t first, size_t count);
+/** About @wanted of the @stored vectors, in @arena. */
+enum status_code sample_gather(const struct task *task, enum sample_end end, uint32_t wanted,
+                               uint64_t stored, struct arena *arena, struct sample *ret,
+                               struct status *st);
+
+/** Leaves out all but the last @count. */
+void sample_keep_last(struct sample *sample, size_t count);
+
+/** Leaves out those of @other, which are the last ones if they are there at all. */
+void sample_leave_out(struct sample *sample, const struct sample *other);
+
+/** Unit vectors [count][LIMIT_DIMENSION]; the caller frees them. NULL without memory. */
+float *sample_rows(const struct sample *sample);
 
 #endif

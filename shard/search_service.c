@@ -61,12 +61,21 @@ static enum status_code add_candidate(struct op *op, struct columns *c, const vo
 
 /* ---- Settings ---- */
 
-/* For more results than the calibration looked at, as many times more candidates. */
-static uint32_t scale_rerank(uint32_t rerank, uint32_t k)
-{
-    uint64_t scaled = (uint64_t)rerank * (k > CALIBRATION_K ? k : CALIBRATION_K) / CALIBRATION_K;
+/* Candidates of all queries of a request together, where it does not say itself how many: what a
+ * reply, and the memory of a call, have room for. */
+enum { MOST_CANDIDATES = 200000 };
 
-    return scaled < LIMIT_RERANK ? (uint32_t)scaled : LIMIT_RERANK;
+/* For more results than the calibration looked at, as many times more candidates, as far as there
+ * is room for them; at least k. Depends on the request alone, so it is the same on every shard. */
+static uint32_t scale_rerank(uint32_t rerank, const Sutra__Internal__V1__CandidatesRequest *request)
+{
+    uint32_t k = request->k > CALIBRATION_K ? request->k : CALIBRATION_K;
+    uint64_t most = MOST_CANDIDATES / (request->query_count > 0 ? request->query_count : 1);
+    uint64_t scaled = (uint64_t)rerank * k / CALIBRATION_K;
+
+    scaled = scaled < most ? scaled : most;
+    scaled = scaled < LIMIT_RERANK ? scaled : LIMIT_RERANK;
+    return scaled > request->k ? (uint32_t)scaled : request->k;
 }
 
 static void choose_settings(const Sutra__Internal__V1__CandidatesRequest *request,
@@ -76,7 +85,7 @@ static void choose_settings(const Sutra__Internal__V1__CandidatesRequest *reques
     float target = request->recall_target > 0 ? request->recall_target : DEFAULT_RECALL_TARGET;
     const struct calibration_setting *chosen = calibration_choose(calibration, target);
 
-    settings->rerank = scale_rerank(chosen == NULL ? DEFAULT_RERANK : chosen->rerank, request->k);
+    settings->rerank = scale_rerank(chosen == NULL ? DEFAULT_RERANK : chosen->rerank, request);
     settings->nprobe = chosen == NULL ? 0 : chosen->nprobe;
     settings->expected_recall = chosen == NULL ? 0 : chosen->recall;
 }
@@ -100,12 +109,12 @@ static void settle(struct op *op, const Sutra__Internal__V1__CandidatesRequest *
         choose_settings(request, &calibration, settings);
     } else {
         settings->rerank =
-            request->rerank > 0 ? request->rerank : scale_rerank(DEFAULT_RERANK, request->k);
-        settings->nprobe = request->nprobe;
+            request->rerank > 0 ? request->rerank : scale_rerank(DEFAULT_RERANK, request);
+        settings->nprobe = request->nprobe < settings->cells ? request->nprobe : 0;
         settings->expected_recall =
-            calibration_expect(&calibration, request->nprobe, settings->rerank);
+            calibration_expect(&calibration, settings->nprobe, settings->rerank);
     }
-    if (settings->nprobe == 0 || settings->nprobe > settings->cells)
+    if (settings->nprobe == 0)
         settings->nprobe = settings->cells;
 }
 
@@ -113,58 +122,76 @@ static void settle(struct op *op, const Sutra__Internal__V1__CandidatesRequest *
 
 /* Hits whose row is not in memory, and where their scores go. */
 struct unread {
+    struct arena arena; /* of one query */
+    struct refine_query query;
     struct concept_id *ids;
     struct segment_hit **hits;
     size_t count;
 };
 
-static enum status_code find_unread(struct op *op, const struct segment_hits *hits,
-                                    struct unread *ret, struct status *st)
+static size_t count_unread(const struct segment_hits *hits)
 {
-    size_t total = 0;
+    size_t count = 0;
 
     for (size_t i = 0; i < hits->count; i++)
-        total += isnan(hits->hits[i].refined) != 0;
-    ret->ids = arena_calloc(&op->arena, total, sizeof *ret->ids);
-    ret->hits = arena_calloc(&op->arena, total, sizeof(struct segment_hit *));
-    if (ret->ids == NULL || ret->hits == NULL)
+        count += isnan(hits->hits[i].refined) != 0;
+    return count;
+}
+
+static enum status_code find_unread(struct unread *unread, const struct segment_hits *hits,
+                                    size_t count, struct status *st)
+{
+    arena_reset(&unread->arena);
+    unread->count = 0;
+    unread->ids = arena_calloc(&unread->arena, count, sizeof *unread->ids);
+    unread->hits = arena_calloc(&unread->arena, count, sizeof(struct segment_hit *));
+    if (unread->ids == NULL || unread->hits == NULL)
         return limit_call_memory(st);
     for (size_t i = 0; i < hits->count; i++) {
         struct segment_hit *hit = &hits->hits[i];
         if (!isnan(hit->refined))
             continue;
-        ret->ids[ret->count] = concept_id_trusted((const char *)hit->id, hit->id_length);
-        ret->hits[ret->count++] = hit;
+        unread->ids[unread->count] = concept_id_trusted((const char *)hit->id, hit->id_length);
+        unread->hits[unread->count++] = hit;
     }
     return STATUS_OK;
 }
 
-/* Scores the hits of one query from the disk; by codes alone where there is nothing finer. */
-static enum status_code refine_unread(struct op *op, struct segment_hits *hits, const float *query,
+/* Scores the hits of one query from the disk. */
+static enum status_code read_and_refine(struct op *op, struct unread *unread,
+                                        const struct segment_hits *hits, size_t count,
+                                        const float *query, struct status *st)
+{
+    struct index *index = op->shard->index;
+    struct store_vector *vectors;
+
+    if (find_unread(unread, hits, count, st) != STATUS_OK)
+        return st->code;
+    vectors = arena_calloc(&unread->arena, count, sizeof *vectors);
+    if (vectors == NULL)
+        return limit_call_memory(st);
+    if (index_get_vectors(index, unread->ids, count, &unread->arena, vectors, st) != STATUS_OK)
+        return st->code;
+    refine_query_init(&unread->query, index_rows(index).format, query, LIMIT_DIMENSION);
+    for (size_t i = 0; i < count; i++)
+        if (vectors[i].refinement != NULL)
+            unread->hits[i]->refined = refine_score(&unread->query, vectors[i].refinement);
+    return STATUS_OK;
+}
+
+/* By codes alone where there is nothing finer. */
+static enum status_code refine_unread(struct op *op, struct unread *unread,
+                                      struct segment_hits *hits, const float *query,
                                       struct status *st)
 {
-    struct refine_query *prepared;
-    struct store_vector *vectors;
-    struct unread unread = { 0 };
+    size_t count = count_unread(hits);
 
-    if (!index_rows(op->shard->index).kept) {
-        for (size_t i = 0; i < hits->count; i++)
-            hits->hits[i].refined = hits->hits[i].approximate;
+    if (count == 0)
         return STATUS_OK;
-    }
-    if (find_unread(op, hits, &unread, st) != STATUS_OK || unread.count == 0)
-        return st->code;
-    prepared = arena_alloc(&op->arena, sizeof *prepared);
-    vectors = arena_calloc(&op->arena, unread.count, sizeof *vectors);
-    if (prepared == NULL || vectors == NULL)
-        return limit_call_memory(st);
-    if (index_get_vectors(op->shard->index, unread.ids, unread.count, &op->arena, vectors, st) !=
-        STATUS_OK)
-        return st->code;
-    refine_query_init(prepared, index_rows(op->shard->index).format, query, LIMIT_DIMENSION);
-    for (size_t i = 0; i < unread.count; i++)
-        if (vectors[i].refinement != NULL)
-            unread.hits[i]->refined = refine_score(prepared, vectors[i].refinement);
+    if (index_rows(op->shard->index).kept)
+        return read_and_refine(op, unread, hits, count, query, st);
+    for (size_t i = 0; i < hits->count; i++)
+        hits->hits[i].refined = hits->hits[i].approximate;
     return STATUS_OK;
 }
 
@@ -195,14 +222,17 @@ static enum status_code search_segment(struct op *op, struct segment *segment, c
         .context = op,
     };
     struct segment_hits *hits = arena_calloc(&op->arena, n, sizeof *hits);
+    struct unread unread;
 
     if (hits == NULL)
         return limit_call_memory(st);
     if (segment_search(segment, queries, n, &search, &op->arena, hits, st) != STATUS_OK)
         return st->code;
+    arena_init(&unread.arena, LIMIT_CALL_ARENA_BYTES);
     for (size_t q = 0; q < n && st->code == STATUS_OK; q++)
-        if (refine_unread(op, &hits[q], queries + q * LIMIT_DIMENSION, st) == STATUS_OK)
+        if (refine_unread(op, &unread, &hits[q], queries + q * LIMIT_DIMENSION, st) == STATUS_OK)
             add_hits(op, &hits[q], c, st);
+    arena_deinit(&unread.arena);
     return st->code;
 }
 
@@ -296,6 +326,15 @@ static enum status_code search_exact(struct op *op, const float *queries, size_t
     return st->code;
 }
 
+/* Products with what is not finite have no order. */
+static bool all_finite(const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
 static enum status_code make_columns(struct op *op, size_t n, struct columns *ret,
                                      struct status *st)
 {
@@ -323,7 +362,7 @@ enum status_code op_candidates(struct op *op, struct status *st)
 
     if (n > LIMIT_BATCH_QUERIES || request->queries.len != n * LIMIT_DIMENSION * sizeof *queries ||
         request->k < 1 || request->k > LIMIT_K || request->rerank > LIMIT_RERANK ||
-        request->extra > 1)
+        request->extra > 1 || !all_finite(queries, n * LIMIT_DIMENSION))
         return status_set(st, STATUS_INVALID_ARGUMENT, "%zu bytes for %zu queries, k %u, rerank %u",
                           request->queries.len, n, request->k, request->rerank);
     if (make_columns(op, n, &c, st) != STATUS_OK || n == 0)

@@ -17,8 +17,9 @@
 
 enum { PATH_BYTES = 4096, OP_QUEUE = 4096 };
 
-/* Train waits on the pool for other ops on it; of two, one is refused at once. */
-enum { WAITING_THREADS = 1 };
+/* Train waits on the pool for other ops on it, and one of those, InstallCodebook, takes as long: of
+ * two Trains, and of two installations, one is refused at once. */
+enum { WAITING_THREADS = 2 };
 
 /* ---- Life ---- */
 
@@ -141,6 +142,8 @@ enum status_code shard_start(struct shard *shard, struct cluster *cluster, struc
 void shard_stop(struct shard *shard)
 {
     index_stop(shard->index);
+    if (shard->store != NULL)
+        store_stop_compacting(shard->store);
     trainer_stop(shard->trainer);
     keeper_stop(shard->keeper);
     courier_stop(shard->courier);

@@ -6,8 +6,8 @@
 #include "src/base/clock.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
-/* Re-encoding millions of vectors in the background takes minutes. */
-static const int64_t PATIENCE_US = INT64_C(3600) * 1000000;
+/* What takes longer is asked for again. */
+static const int64_t PATIENCE_US = INT64_C(60) * 1000000;
 
 /* Answers that are decoded into an arena, and a wait for them. */
 struct asking {

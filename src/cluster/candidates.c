@@ -169,6 +169,7 @@ static void ask(struct candidates *candidates);
 static void ask_again(struct candidates *c)
 {
     c->asked_again = true;
+    c->expected_recall = c->settings.expected_recall;
     c->request.codebook_version = c->settings.codebook_version;
     c->request.rerank = c->settings.rerank;
     c->request.nprobe = c->settings.nprobe;
@@ -198,6 +199,8 @@ static void are_in(struct scatter *scatter, void *ctx)
             ask_again(c);
             return;
         }
+        if (c->asked_again)
+            c->settings.expected_recall = c->expected_recall;
         merge(c, &replies, &st);
     }
     if (st.code == STATUS_OK)

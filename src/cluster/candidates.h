@@ -49,6 +49,7 @@ struct candidates {
     Sutra__V1__SearchSettings settings;
     Sutra__Internal__V1__CandidatesRequest request;
     bool asked_again;
+    float expected_recall; /* as the first answer had it: the second was told what to do */
 };
 
 /** `done` comes exactly once. */

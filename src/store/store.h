@@ -393,8 +393,12 @@ uint64_t store_sequence(struct store *store);
  * and a faster open. Reads and writes go on. */
 enum status_code store_flush(struct store *store, struct status *st);
 
-/** Rewrites the vectors, most of which were replaced: less disk. Long; reads and writes go on. */
+/** Rewrites the vectors, most of which were replaced: less disk. Long; reads and writes go on.
+ * CANCELLED after store_stop_compacting(). */
 enum status_code store_compact_vectors(struct store *store, struct status *st);
+
+/** Ends running compactions that were asked for, and lets no other begin. */
+void store_stop_compacting(struct store *store);
 
 /** Rewrites the folder into its smallest form; long. Reads and writes go on. */
 enum status_code store_compact(struct store *store, struct status *st);

@@ -88,6 +88,11 @@ enum status_code store_compact_vectors(struct store *store, struct status *st)
     return error == NULL ? STATUS_OK : store_status(st, error);
 }
 
+void store_stop_compacting(struct store *store)
+{
+    rocksdb_disable_manual_compaction(store->db);
+}
+
 enum status_code store_compact(struct store *store, struct status *st)
 {
     char *error = compact_families(store, 0, FAMILY_COUNT - 1);

@@ -164,7 +164,12 @@ Test(training, settings_that_are_given_are_taken_and_reported, .init = start, .f
     cr_expect_eq(reply->settings->nprobe, CELLS, "all of them");
     request->rerank = 0;
     request->nprobe = 1;
-    cr_expect_leq(search(request)->n_hits, K);
+    reply = search(request);
+    cr_expect_eq(reply->settings->nprobe, 1);
+    cr_expect_eq(reply->settings->rerank, 100);
+    cr_expect(reply->settings->expected_recall < 1);
+    request->nprobe = 10 * CELLS;
+    cr_expect_eq(search(request)->settings->nprobe, CELLS);
 }
 
 /* ---- Progress ---- */
@@ -234,8 +239,10 @@ static void wait_until_all_search_with(uint64_t version)
 
 static void wait_for_stage(Sutra__V1__TrainingStats__Stage stage)
 {
-    while (!atomic_load(&trained) && test_fixture_stats(&f)->total->training->stage < stage)
+    while (test_fixture_stats(&f)->total->training->stage < stage) {
+        cr_assert_not(atomic_load(&trained), "it was over before it was seen");
         arena_reset(&f.arena);
+    }
 }
 
 static void expect_no_concept_lost(void)

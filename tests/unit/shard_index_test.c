@@ -169,9 +169,9 @@ static enum status_code install(struct fixture *f, const struct buf *bytes, uint
                                 struct status *st)
 {
     *st = (struct status){ 0 };
-    const struct index_install install = { .bytes = bytes->data,
-                                           .size = bytes->size,
-                                           .expected_version = expected };
+    const struct index_install install = {
+        .bytes = bytes->data, .size = bytes->size, .compare = true, .expected_version = expected
+    };
 
     return index_install(f->index, &install, st);
 }
@@ -453,33 +453,6 @@ Test(index, a_codebook_that_is_none_is_refused)
     codebook_unref(small);
 }
 
-static bool at_once(void *context)
-{
-    (void)context;
-    return true;
-}
-
-Test(index, a_cancelled_install_leaves_search_as_it_was_and_can_be_repeated)
-{
-    struct buf bytes = codebook_bytes(1);
-    const struct index_install cancelled = { .bytes = bytes.data,
-                                             .size = bytes.size,
-                                             .cancelled = at_once };
-    struct fixture f;
-    struct status st = { 0 };
-
-    set_up(&f);
-    write_range(&f, 0, N);
-    cr_expect_eq(index_install(f.index, &cancelled, &st), STATUS_CANCELLED, "%s", st.message);
-    cr_expect_eq(count(&f), N);
-    cr_expect_eq(index_stats(f.index).codebook.version, 0);
-    cr_expect_eq(install(&f, &bytes, 0, &st), STATUS_OK, "%s", st.message);
-    cr_expect_eq(count(&f), N);
-    expect_stored_version(&f, 1);
-    tear_down(&f);
-    buf_deinit(&bytes);
-}
-
 Test(index, a_vector_that_is_none_stops_an_install)
 {
     static const uint8_t row[10] = { 0 };
@@ -708,6 +681,27 @@ Test(index, an_install_that_was_cut_off_is_completed_by_the_next_open)
     buf_deinit(&bytes);
 }
 
+Test(index, a_follower_takes_what_is_newer_and_nothing_older)
+{
+    struct buf second = codebook_bytes(2);
+    struct buf third = codebook_bytes(3);
+    const struct index_install follow_third = { .bytes = third.data, .size = third.size };
+    const struct index_install follow_second = { .bytes = second.data, .size = second.size };
+    struct fixture f;
+    struct status st = { 0 };
+
+    set_up(&f);
+    write_range(&f, 0, 20);
+    install_version(&f, 1, 0);
+    cr_assert_eq(index_install(f.index, &follow_third, &st), STATUS_OK, "%s", st.message);
+    change_over(&f, 3);
+    cr_expect_eq(index_install(f.index, &follow_second, &st), STATUS_ABORTED);
+    cr_expect_str_eq(st.message, "codebook version 3 is in force, which is newer than 2");
+    tear_down(&f);
+    buf_deinit(&second);
+    buf_deinit(&third);
+}
+
 /* ---- Two codebooks side by side ---- */
 
 static uint64_t version_searched(struct fixture *f, uint64_t wanted)
@@ -793,24 +787,18 @@ Test(index, a_calibration_belongs_to_its_codebook_and_outlives_a_restart)
 
 /* ---- What can wait ---- */
 
-static bool after_some(void *context)
-{
-    return ++*(int *)context > 1;
-}
-
 Test(index, an_interrupted_install_is_taken_up_after_a_restart)
 {
     struct buf bytes = codebook_bytes(1);
-    int polls = 0;
-    const struct index_install interrupted = {
-        .bytes = bytes.data, .size = bytes.size, .cancelled = after_some, .context = &polls
-    };
     struct fixture f;
     struct status st = { 0 };
 
     set_up(&f);
     write_range(&f, 0, N);
-    cr_assert_eq(index_install(f.index, &interrupted, &st), STATUS_CANCELLED, "%s", st.message);
+    index_stop(f.index);
+    cr_assert_eq(install(&f, &bytes, 0, &st), STATUS_CANCELLED, "%s", st.message);
+    cr_expect_eq(version_searched(&f, 0), 0, "what was searched still is");
+    cr_expect_eq(count(&f), N);
     close_all(&f);
     open_all(&f);
     cr_expect_eq(version_searched(&f, 0), 1, "all codes are made when the store is read");
@@ -853,13 +841,14 @@ Test(index, drift_compares_what_is_written_with_what_was_trained_on)
 
     set_up(&f);
     install_version(&f, 1, 0);
-    cr_expect_eq(index_stats(f.index).drift, 0);
-    write_range(&f, 0, 100);
+    write_range(&f, 0, 999);
+    cr_expect_eq(index_stats(f.index).drift, 0, "a few vectors say nothing");
+    write_range(&f, 999, 1000);
     alike = index_stats(f.index).drift;
     cr_expect(alike > 0, "%g", (double)alike);
-    for (size_t i = 100; i < 400; i++) {
+    for (size_t i = 0; i < D; i++) {
         float unit[D] = { 0 };
-        unit[i - 100] = 1; /* like nothing that was trained on */
+        unit[i] = 1; /* like nothing that was trained on */
         write_vector(&f, i, unit);
     }
     cr_expect(index_stats(f.index).drift > alike, "%g, %g", (double)index_stats(f.index).drift,
