@@ -9,7 +9,7 @@ REFINED = (20, 50, 100, 200, 400)
 
 def run(world):
     """Points of bytes per vector and recall, for the plot."""
-    data = world.wordnet
+    data, rounds = world.wordnet, 4 if world.quick else 12
     step = world.steps(2 + len(FACTORIES))
     step("training")
     segment = world.engine(data, with_cells=False).segment()
@@ -17,11 +17,11 @@ def run(world):
     points = [("Sutra, code", ours.CODE_BYTES, mine)]
     for factory, size in FACTORIES:
         step(f"Faiss {factory}")
-        rival = rivals.faiss_codes(data, factory, TRAINED_ON)
+        rival = rivals.faiss_codes(data, factory, TRAINED_ON, rounds)
         theirs = data.recall(rival.found(data.queries))
         points.append((rival.name, size, theirs))
         world.report.add("recall@10 by code alone", mine, "recall", rival=f"{rival.name}, {size} bytes", rival_value=theirs,
-                         recall=mine, data=str(data), note=f"ours {ours.CODE_BYTES} bytes; rival trained on {TRAINED_ON:,} rows, OPQ in 12 rounds")
+                         recall=mine, data=str(data), note=f"ours {ours.CODE_BYTES} bytes; rival trained on {TRAINED_ON:,} rows, OPQ in {rounds} rounds")
     step("refinement")
     for kind in ours.FORMATS:
         segment = world.engine(data, with_cells=False).segment(kind)
