@@ -8,8 +8,9 @@
  *
  * A vector is rotated, cut into 48 parts of w = d / 48 dimensions, and each part is replaced by the
  * number of the nearest of that part's 256 centroids. The rotation comes from the samples'
- * principal directions, dealt out so that all parts carry about the same variance (Ge, He, Ke, Sun:
- * Optimized Product Quantization, CVPR 2013, §3.2.1). A cell is a unit vector; a vector belongs to
+ * principal directions, dealt out so that all parts carry about the same variance, and is turned
+ * further towards what codes stand for while the centroids are learnt (Ge, He, Ke, Sun: Optimized
+ * Product Quantization, CVPR 2013, §3.2.1 and §3.1.2). A cell is a unit vector; a vector belongs to
  * the cell of the greatest product. Codes do not depend on cells: searching all cells is searching
  * everything.
  *
@@ -78,7 +79,8 @@ uint32_t codebook_cells_for(uint64_t stored);
  * much memory as the samples once more.
  *
  * Errors: INVALID_ARGUMENT (d, n, iterations, cells, a sample that is not finite), CANCELLED,
- * RESOURCE_EXHAUSTED (memory). The caller owns one reference of *@ret.
+ * RESOURCE_EXHAUSTED (memory), INTERNAL (k-means went astray). The caller owns one reference of
+ * *@ret.
  */
 enum status_code codebook_train(const float *samples, size_t n, size_t d,
                                 const struct codebook_train_options *options, struct codebook **ret,
@@ -88,7 +90,9 @@ enum status_code codebook_train(const float *samples, size_t n, size_t d,
  * The same codes over other cells: a cell that holds more than CODEBOOK_SPLIT_AT times the mean of
  * @sizes [l] is split in two (2-means of its samples), one with less than the mean divided by
  * CODEBOOK_MERGE_AT is dropped, the number of cells staying the same as far as it goes. @version
- * is that of the result, which keeps code_version. *@ret NULL, and OK, if no cell is out of bounds.
+ * is that of the result, which keeps code_version. *@ret NULL, and OK, if no cell is out of bounds
+ * or those that are do not fall apart into two. Errors: FAILED_PRECONDITION (no cells),
+ * INVALID_ARGUMENT (a sample), RESOURCE_EXHAUSTED.
  */
 enum status_code codebook_rebalance(const struct codebook *codebook, const uint64_t *sizes,
                                     const float *samples, size_t n, uint64_t version,
@@ -133,7 +137,8 @@ void codebook_assign(const struct codebook *codebook, const int8_t *values, size
 void codebook_decode(const struct codebook *codebook, const uint8_t code[CODEBOOK_CODE_BYTES],
                      float *ret_vector);
 
-/** Cosine, roughly, of two vectors by their codes alone; integer sums inside, symmetric. */
+/** Cosine, roughly, of two vectors by their codes alone; integer sums inside, symmetric. Scaled up
+ * by what codes lose on average, so that of a vector with itself it is about 1. */
 float codebook_similarity(const struct codebook *codebook, const uint8_t a[CODEBOOK_CODE_BYTES],
                           const uint8_t b[CODEBOOK_CODE_BYTES]);
 

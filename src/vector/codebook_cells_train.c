@@ -52,7 +52,8 @@ static void set_cells(struct codebook *codebook, const float *means)
 {
     size_t n = codebook->info.cells * codebook->info.dimension;
 
-    vector_kernel()->to_int8(means, n, CODEBOOK_TOP / vector_kernel()->largest(means, n), codebook->cells);
+    vector_kernel()->to_int8(means, n, CODEBOOK_TOP / vector_kernel()->largest(means, n),
+                             codebook->cells);
     codebook_complete_cells(codebook);
 }
 

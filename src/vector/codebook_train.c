@@ -236,12 +236,22 @@ static enum status_code assign(struct training *t, double done, double share, st
     return STATUS_OK;
 }
 
+/* What rounding costs a row at most: half a step of each value of it and, since its length is 1,
+ * about half a step of each column that it is multiplied by. */
+static double rounding_error(const struct codebook *codebook)
+{
+    double squares = 0;
+
+    for (size_t j = 0; j < codebook->info.dimension; j++)
+        squares += (double)codebook->column_factors[j] * codebook->column_factors[j];
+    return (squares + (double)codebook->step * codebook->step * (double)codebook->info.dimension) /
+           4;
+}
+
 /* Neither a mean nor a turn can make the error worse, but for rounding. */
 static enum status_code check_error(const struct training *t, double before, struct status *st)
 {
-    double rounding = (double)t->codebook->step * t->codebook->step * (double)t->d / 4;
-
-    if (!(t->error <= before * 1.01 + rounding)) /* NaN too */
+    if (!(t->error <= before * 1.01 + rounding_error(t->codebook))) /* NaN too */
         return status_set(st, STATUS_INTERNAL, "k-means went from an error of %g to %g", before,
                           t->error);
     return STATUS_OK;
@@ -299,7 +309,9 @@ static float error_of_held_out(const struct codebook *codebook,
         codebook_encode(codebook, values, d, 1, code, NULL, &error);
         sum += (double)error;
     }
-    return (float)(options->held_out_count > 0 ? sum / (double)options->held_out_count : fallback);
+    if (options->held_out_count > 0)
+        fallback = sum / (double)options->held_out_count;
+    return (float)fmax(fallback, 0); /* where nothing is lost, rounding may say less than that */
 }
 
 static enum status_code train(struct training *t, struct status *st)

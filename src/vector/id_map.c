@@ -329,6 +329,14 @@ void id_map_prefetch(const struct id_map *map, uint64_t hash)
         __builtin_prefetch(&page_of(map, hash)->buckets[home(hash)]);
 }
 
+void id_map_prefetch_insert(const struct id_map *map, uint64_t hash)
+{
+    if (map->directory == NULL)
+        return;
+    __builtin_prefetch(&page_of(map, hash)->count, 1);
+    __builtin_prefetch(&page_of(map, hash)->buckets[home(hash)], 1);
+}
+
 uint32_t id_map_guess(const struct id_map *map, uint64_t hash)
 {
     const struct bucket *bucket;

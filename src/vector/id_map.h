@@ -63,6 +63,9 @@ void id_map_erase(struct id_map *map, uint64_t hash, uint32_t position);
 /** Fetches what id_map_find() will read first. */
 void id_map_prefetch(const struct id_map *map, uint64_t hash);
 
+/** Fetches what id_map_prepare() and id_map_insert() will read first, too. */
+void id_map_prefetch_insert(const struct id_map *map, uint64_t hash);
+
 /** The position that id_map_find() will most likely return, or ID_MAP_NONE; without asking. */
 uint32_t id_map_guess(const struct id_map *map, uint64_t hash);
 

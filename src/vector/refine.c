@@ -11,10 +11,13 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are read as they
 
 enum { INT8_TOP = 127, LANES = 16 };
 
-/* One float sum for each i % 16, however many registers that takes. */
-typedef float lanes __attribute__((vector_size(4 * LANES)));
-typedef uint32_t lane_bits __attribute__((vector_size(4 * LANES)));
-typedef uint16_t lane_halves __attribute__((vector_size(2 * LANES)));
+/* Four floats, a register of any x86-64 or AArch64; sixteen sums are four of them. Wider types
+ * would be taken apart in memory where there are no such registers. */
+typedef float quad __attribute__((vector_size(16)));
+typedef uint32_t quad_bits __attribute__((vector_size(16)));
+typedef uint16_t eight_halves __attribute__((vector_size(16)));
+
+enum { QUADS = LANES / 4, EIGHT = 8 };
 
 static const char *const NAMES[REFINE_FORMATS] = { "int8", "float16", "float32" };
 
@@ -182,44 +185,64 @@ const int8_t *refine_values(enum refine_format format, const uint8_t *row, size_
 
 /* ---- Products of floats ---- */
 
-/* Through pointers: how vectors of this width are passed depends on the instruction set. */
-static inline void load_floats(const void *at, lanes *ret)
+/* half_to_float() of the lower halves of four words. */
+static inline quad quad_from_halves(quad_bits bits)
 {
-    memcpy(ret, at, sizeof *ret);
+    quad magnitudes = (quad)((bits & 0x7FFF) << 13) * 0x1p112f;
+
+    return (quad)((quad_bits)magnitudes | (bits & 0x8000) << 16);
 }
 
-/* half_to_float() of sixteen. */
-static inline void load_halves(const void *at, lanes *ret)
+static inline void load_halves(const uint8_t *at, quad ret[2])
 {
-    lane_halves halves;
-    lane_bits bits;
-    lanes magnitudes;
+    const eight_halves zeros = { 0 };
+    const eight_halves lower = { 0, 8, 1, 9, 2, 10, 3, 11 };
+    const eight_halves upper = { 4, 12, 5, 13, 6, 14, 7, 15 };
+    eight_halves halves;
 
     memcpy(&halves, at, sizeof halves);
-    bits = __builtin_convertvector(halves, lane_bits);
-    magnitudes = (lanes)((bits & 0x7FFF) << 13) * 0x1p112f;
-    *ret = (lanes)((lane_bits)magnitudes | (bits & 0x8000) << 16);
+    ret[0] = quad_from_halves((quad_bits)__builtin_shuffle(halves, zeros, lower));
+    ret[1] = quad_from_halves((quad_bits)__builtin_shuffle(halves, zeros, upper));
 }
 
-static inline void load(enum refine_format format, const void *at, lanes *ret)
+/* Eight values from @i on. */
+static inline void load(enum refine_format format, const uint8_t *row, size_t i, quad ret[2])
 {
-    if (format == REFINE_FLOAT16)
+    const uint8_t *at = row + refine_row_bytes(format, i);
+
+    if (format == REFINE_FLOAT16) {
         load_halves(at, ret);
-    else
-        load_floats(at, ret);
+        return;
+    }
+    memcpy(&ret[0], at, sizeof *ret); /* one by one, they need not pass through memory */
+    memcpy(&ret[1], at + sizeof *ret, sizeof *ret);
+}
+
+/* The products of sixteen values from @i on. */
+static inline void add_products(enum refine_format format_a, const uint8_t *a,
+                                enum refine_format format_b, const uint8_t *b, size_t i,
+                                quad sums[QUADS])
+{
+    for (size_t k = 0; k < QUADS; k += 2) {
+        quad x[2], y[2];
+        load(format_a, a, i + k / 2 * EIGHT, x);
+        load(format_b, b, i + k / 2 * EIGHT, y);
+        sums[k] += x[0] * y[0];
+        sums[k + 1] += x[1] * y[1];
+    }
 }
 
 /* The last d % 16 values, zeros behind them. */
-static inline void load_rest(enum refine_format format, const uint8_t *row, size_t d, lanes *ret)
+static void pad(enum refine_format format, const uint8_t *row, size_t d,
+                uint8_t ret_padded[LANES * sizeof(float)])
 {
-    uint8_t padded[sizeof(lanes)] = { 0 };
     size_t start = d / LANES * LANES;
 
-    memcpy(padded, row + refine_row_bytes(format, start), refine_row_bytes(format, d - start));
-    load(format, padded, ret);
+    memset(ret_padded, 0, LANES * sizeof(float));
+    memcpy(ret_padded, row + refine_row_bytes(format, start), refine_row_bytes(format, d - start));
 }
 
-static inline float add_pairwise(const lanes *sums)
+static float add_pairwise(const quad sums[QUADS])
 {
     float left[LANES];
 
@@ -236,20 +259,17 @@ __attribute__((always_inline)) static inline float float_product(enum refine_for
                                                                  enum refine_format format_b,
                                                                  const uint8_t *b, size_t d)
 {
-    lanes sums = { 0 };
-    lanes x, y;
+    quad sums[QUADS] = { { 0 } };
 
-    for (size_t i = 0; i + LANES <= d; i += LANES) {
-        load(format_a, a + refine_row_bytes(format_a, i), &x);
-        load(format_b, b + refine_row_bytes(format_b, i), &y);
-        sums += x * y;
-    }
+    for (size_t i = 0; i + LANES <= d; i += LANES)
+        add_products(format_a, a, format_b, b, i, sums);
     if (d % LANES > 0) {
-        load_rest(format_a, a, d, &x);
-        load_rest(format_b, b, d, &y);
-        sums += x * y;
+        uint8_t padded_a[LANES * sizeof(float)], padded_b[LANES * sizeof(float)];
+        pad(format_a, a, d, padded_a);
+        pad(format_b, b, d, padded_b);
+        add_products(format_a, padded_a, format_b, padded_b, 0, sums);
     }
-    return add_pairwise(&sums);
+    return add_pairwise(sums);
 }
 
 /* ---- Queries ---- */

@@ -41,8 +41,18 @@ struct segment *segment_new(const struct segment_options *options)
     segment->dimension = d;
     segment->refine = options->refine;
     segment->row_bytes = refine_row_bytes(options->refine, d);
-    segment->codes.unit_bytes = CODEBOOK_CODE_BYTES * SEGMENT_WORD;
-    segment->row_blocks.unit_bytes = SEGMENT_WORD * segment->row_bytes;
+    segment->full_codes = (struct segment_slabs){
+        .unit_bytes = CODEBOOK_CODE_BYTES * SEGMENT_GROUP,
+        .most_bytes = SEGMENT_SLABS_LARGE_PAGE,
+    };
+    segment->other_codes = (struct segment_slabs){
+        .unit_bytes = CODEBOOK_CODE_BYTES * SEGMENT_WORD,
+        .most_bytes = SEGMENT_SLABS_LARGE_PAGE / 8,
+    };
+    segment->row_blocks = (struct segment_slabs){
+        .unit_bytes = SEGMENT_WORD * segment->row_bytes,
+        .most_bytes = SEGMENT_SLABS_LARGE_PAGE,
+    };
     segment->row_budget = size_min(options->row_budget_bytes, SIZE_MAX / 2);
     segment->codebook = options->codebook != NULL ? codebook_ref(options->codebook) : NULL;
     segment->cell_count = cells_of(options->codebook);
@@ -81,7 +91,8 @@ void segment_unref(struct segment *segment)
         atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) > 1)
         return;
     drop_all_groups(segment);
-    segment_slabs_deinit(&segment->codes);
+    segment_slabs_deinit(&segment->full_codes);
+    segment_slabs_deinit(&segment->other_codes);
     segment_slabs_deinit(&segment->row_blocks);
     free(segment->directory);
     free(segment->cells);
@@ -176,7 +187,7 @@ static struct segment_entry *open_group(struct segment *segment, uint32_t cell)
     uint32_t newest = segment->cells[cell].newest;
     uint32_t added;
 
-    if (newest != SEGMENT_NONE && segment->directory[newest].group->used < SEGMENT_GROUP)
+    if (newest != SEGMENT_NONE && segment->directory[newest].used < SEGMENT_GROUP)
         return &segment->directory[newest];
     added = segment_add_group(segment, cell, 1, NULL);
     if (added == SEGMENT_NONE)
@@ -224,7 +235,7 @@ static uint32_t append(struct segment *segment, const struct vector *vector)
     return entry->index * SEGMENT_GROUP + place;
 }
 
-static bool move(struct segment *segment, uint32_t position)
+static bool move(struct segment *segment, uint32_t position, uint64_t hash)
 {
     const struct segment_entry *entry = segment_entry_at(segment, position);
     size_t place = position % SEGMENT_GROUP;
@@ -242,16 +253,32 @@ static bool move(struct segment *segment, uint32_t position)
     moved = append(segment, &vector);
     if (moved == ID_MAP_NONE)
         return false;
-    id_map_move(&segment->map, id_map_hash(vector.id.data, vector.id.length), position, moved);
+    id_map_move(&segment->map, hash, position, moved);
     kill_place(segment, position);
     return true;
 }
 
+static size_t living(const struct segment *segment, uint32_t index, uint32_t *ret_positions)
+{
+    size_t n = 0;
+
+    for (uint32_t place = 0; place < SEGMENT_GROUP; place++)
+        if (segment_place_lives(&segment->directory[index], place))
+            ret_positions[n++] = index * SEGMENT_GROUP + place;
+    return n;
+}
+
 static bool move_all(struct segment *segment, uint32_t index)
 {
-    for (uint32_t place = 0; place < SEGMENT_GROUP; place++)
-        if (segment_place_lives(&segment->directory[index], place) &&
-            !move(segment, index * SEGMENT_GROUP + place))
+    uint32_t positions[SEGMENT_GROUP];
+    uint64_t hashes[SEGMENT_GROUP];
+    size_t n = living(segment, index, positions);
+
+    segment_hashes(segment, positions, n, hashes);
+    for (size_t i = 0; i < n; i++)
+        id_map_prefetch(&segment->map, hashes[i]);
+    for (size_t i = 0; i < n; i++)
+        if (!move(segment, positions[i], hashes[i]))
             return false;
     return true;
 }
@@ -278,14 +305,28 @@ static void retire(struct segment *segment, uint32_t position)
     dissolve_if_sparse(segment, position / SEGMENT_GROUP);
 }
 
-/* Between the first reading of memory that an id or a cell leads to and its use. */
-static void prefetch(const struct segment *segment, const struct vector *vector)
+/* What a put will read and write lies anywhere in memory: all of it is asked for before the first
+ * of it is used, as far as addresses are known. */
+static void prefetch_place(const struct segment *segment, const struct vector *vector)
 {
     uint32_t newest = segment->cells[vector->cell].newest;
 
-    id_map_prefetch(&segment->map, vector->hash);
-    if (newest != SEGMENT_NONE)
-        __builtin_prefetch(&segment->directory[newest]);
+    id_map_prefetch_insert(&segment->map, vector->hash);
+    if (newest == SEGMENT_NONE)
+        return;
+    __builtin_prefetch(&segment->directory[newest].group->ids, 1);
+    __builtin_prefetch(&segment->directory[newest].group->live, 1);
+    if (segment->codebook != NULL)
+        segment_prefetch_code(&segment->directory[newest]);
+}
+
+/* Where the vector most likely was before. */
+static void prefetch_old(const struct segment *segment, const struct vector *vector)
+{
+    uint32_t guess = id_map_guess(&segment->map, vector->hash);
+
+    if (guess != ID_MAP_NONE)
+        __builtin_prefetch(&segment_entry_at(segment, guess)->group->ids);
 }
 
 static enum status_code put(struct segment *segment, const struct vector *vector, struct status *st)
@@ -293,9 +334,11 @@ static enum status_code put(struct segment *segment, const struct vector *vector
     uint32_t position = ID_MAP_NONE;
     uint32_t old;
 
-    prefetch(segment, vector);
-    if (id_map_prepare(&segment->map, vector->hash, segment_hashes, segment))
+    prefetch_place(segment, vector);
+    if (id_map_prepare(&segment->map, vector->hash, segment_hashes, segment)) {
+        prefetch_old(segment, vector);
         position = append(segment, vector);
+    }
     if (position == ID_MAP_NONE)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory for another vector");
     old = segment_position(segment, vector->hash, vector->id);
@@ -395,8 +438,8 @@ struct segment_stats segment_stats(struct segment *segment)
     stats.count = segment->map.count;
     stats.rows = segment->rows;
     stats.memory_bytes = sizeof *segment + segment->mapping_bytes + segment->block_bytes +
-                         segment->codes.bytes + segment->row_blocks.bytes +
-                         id_map_bytes(&segment->map) +
+                         segment->full_codes.bytes + segment->other_codes.bytes +
+                         segment->row_blocks.bytes + id_map_bytes(&segment->map) +
                          segment->cell_count * sizeof segment->cells[0] +
                          segment->capacity * sizeof segment->directory[0];
     stats.row_bytes = segment->row_blocks_bytes;

@@ -30,12 +30,29 @@ static size_t rows_bytes(const struct segment *segment)
     return SEGMENT_WORD * segment->row_bytes;
 }
 
+/* ---- codes that are the segment's own ---- */
+
+static uint8_t *take_codes(struct segment *segment, size_t words)
+{
+    if (words == SEGMENT_WORDS)
+        return segment_slabs_take(&segment->full_codes, 1);
+    return segment_slabs_take(&segment->other_codes, words);
+}
+
+static void give_codes(struct segment *segment, const uint8_t *codes, size_t words)
+{
+    if (words == SEGMENT_WORDS)
+        segment_slabs_give(&segment->full_codes, codes, 1);
+    else
+        segment_slabs_give(&segment->other_codes, codes, words);
+}
+
 /* ---- the end of parts ---- */
 
 static void free_codes(struct segment *segment, const uint8_t *codes, size_t words)
 {
     if (!segment_is_mapped(segment, codes))
-        segment_slabs_give(&segment->codes, codes, words);
+        give_codes(segment, codes, words);
 }
 
 static void destroy_codes(struct segment *segment, struct segment_block *block)
@@ -143,7 +160,7 @@ static void unlink_entry(struct segment *segment, const struct segment_entry *en
 
 static const uint8_t *begin_codes(struct segment *segment, size_t words)
 {
-    uint8_t *codes = segment_slabs_take(&segment->codes, words);
+    uint8_t *codes = take_codes(segment, words);
 
     if (codes != NULL)
         memset(codes, 0, code_bytes(words));
@@ -167,7 +184,7 @@ static struct segment_group *new_group(struct segment *segment, uint32_t cell)
     }
     group->ids_used = group->ids_capacity = 0;
     group->cell = cell;
-    group->used = group->live = 0;
+    group->live = 0;
     return group;
 }
 
@@ -191,7 +208,7 @@ uint32_t segment_add_group(struct segment *segment, uint32_t cell, size_t words,
         .group = group,
         .codes = codes,
         .index = index,
-        .words = (uint32_t)words,
+        .words = (uint16_t)words,
     };
     link_entry(segment, &segment->directory[index], cell);
     return index;
@@ -228,10 +245,10 @@ static void widen(const uint8_t *codes, size_t words, uint8_t *ret_codes, size_t
 static bool copy_codes(struct segment *segment, struct segment_entry *entry, size_t words)
 {
     struct old_codes *old = malloc(sizeof *old);
-    uint8_t *codes = segment_slabs_take(&segment->codes, words);
+    uint8_t *codes = take_codes(segment, words);
 
     if (codes == NULL || old == NULL) {
-        segment_slabs_give(&segment->codes, codes, words);
+        give_codes(segment, codes, words);
         free(old);
         return false;
     }
@@ -246,13 +263,13 @@ static bool copy_codes(struct segment *segment, struct segment_entry *entry, siz
 
 static bool reserve_code(struct segment *segment, struct segment_entry *entry)
 {
-    size_t words = entry->group->used / SEGMENT_WORD + 1;
+    size_t words = entry->used / SEGMENT_WORD + 1U;
 
     if (segment->codebook != NULL &&
         (words > entry->words || segment_is_mapped(segment, entry->codes)) &&
         !copy_codes(segment, entry, words))
         return false;
-    entry->words = (uint32_t)words;
+    entry->words = (uint16_t)words;
     return true;
 }
 
@@ -267,6 +284,13 @@ __attribute__((no_sanitize_thread)) static void write_code(uint8_t *codes, size_
 {
     for (size_t part = 0; part < CODEBOOK_PARTS; part++)
         codes[part * SEGMENT_WORD * words + place] = code[part];
+}
+
+void segment_prefetch_code(const struct segment_entry *entry)
+{
+    for (size_t part = 0; entry->used < SEGMENT_WORD * entry->words && part < CODEBOOK_PARTS;
+         part++)
+        __builtin_prefetch(entry->codes + part * SEGMENT_WORD * entry->words + entry->used, 1);
 }
 
 void segment_entry_code(const struct segment_entry *entry, size_t place,
@@ -288,20 +312,18 @@ struct segment_id segment_group_id(const struct segment_group *group, size_t pla
     return (struct segment_id){ ids + offset + 1, ids[offset] };
 }
 
-/* For 64 ids as long as ids have been on average, one of them being @id_length. */
-static size_t usual_ids_bytes(const struct segment *segment, size_t id_length)
+/* For @places ids as long as ids have been on average, or @id_length if there were none. */
+static size_t usual_ids_bytes(const struct segment *segment, size_t places, size_t id_length)
 {
-    size_t others = segment->ids_ever > 0
-                        ? (size_t)(segment->id_bytes_ever * (SEGMENT_WORD - 1) / segment->ids_ever)
-                        : (SEGMENT_WORD - 1) * id_length;
-
-    return SEGMENT_OFFSETS_BYTES + SEGMENT_WORD + id_length + others + 1;
+    if (segment->ids_ever > 0)
+        return places + (size_t)(places * segment->id_bytes_ever / segment->ids_ever);
+    return places * (1 + id_length);
 }
 
 /* The ids of the word being filled, with room for @capacity bytes. */
-static bool copy_ids(struct segment *segment, struct segment_group *group, size_t capacity)
+static bool copy_ids(struct segment *segment, struct segment_group *group, size_t word,
+                     size_t capacity)
 {
-    size_t word = group->used / SEGMENT_WORD;
     const uint8_t *old = atomic_load(&group->ids[word]);
     struct segment_block *old_block = block_of_ids(segment, old);
     struct ids_block *block = malloc(sizeof *block + capacity);
@@ -322,28 +344,28 @@ static bool copy_ids(struct segment *segment, struct segment_group *group, size_
     return true;
 }
 
-static bool reserve_id(struct segment *segment, struct segment_group *group, size_t id_length)
+static bool reserve_id(struct segment *segment, struct segment_group *group, size_t place,
+                       size_t id_length)
 {
-    size_t word = group->used / SEGMENT_WORD;
-    size_t needed = group->ids_used + 1 + id_length;
+    size_t word = place / SEGMENT_WORD;
+    bool first = atomic_load(&group->ids[word]) == NULL;
+    size_t needed = (first ? SEGMENT_OFFSETS_BYTES : group->ids_used) + 1 + id_length;
 
-    if (atomic_load(&group->ids[word]) == NULL)
-        return copy_ids(segment, group, usual_ids_bytes(segment, id_length));
-    if (needed <= group->ids_capacity)
+    if (!first && needed <= group->ids_capacity)
         return true;
-    return copy_ids(segment, group,
-                    size_max(needed, usual_ids_bytes(segment, id_length)) +
-                        (SEGMENT_WORD - 1 - group->used % SEGMENT_WORD) * (id_length + 1) / 2);
+    return copy_ids(
+        segment, group, word,
+        needed + usual_ids_bytes(segment, SEGMENT_WORD - 1 - place % SEGMENT_WORD, id_length));
 }
 
-static void write_id(struct segment *segment, struct segment_group *group, const void *id,
-                     size_t id_length)
+static void write_id(struct segment *segment, struct segment_group *group, size_t place,
+                     const void *id, size_t id_length)
 {
     /* The block is the segment's own now, so it may write where readers do not look. */
-    uint8_t *ids = (uint8_t *)(uintptr_t)atomic_load(&group->ids[group->used / SEGMENT_WORD]);
+    uint8_t *ids = (uint8_t *)(uintptr_t)atomic_load(&group->ids[place / SEGMENT_WORD]);
     uint16_t offset = (uint16_t)group->ids_used;
 
-    memcpy(ids + 2 * (group->used % SEGMENT_WORD), &offset, sizeof offset);
+    memcpy(ids + 2 * (place % SEGMENT_WORD), &offset, sizeof offset);
     ids[offset] = (uint8_t)id_length;
     memcpy(ids + offset + 1, id, id_length);
     group->ids_used += (uint32_t)(1 + id_length);
@@ -408,10 +430,10 @@ bool segment_reserve_place(struct segment *segment, struct segment_entry *entry,
 {
     struct segment_group *group = entry->group;
 
-    if (!reserve_code(segment, entry) || !reserve_id(segment, group, id_length))
+    if (!reserve_code(segment, entry) || !reserve_id(segment, group, entry->used, id_length))
         return false;
     if (row)
-        row = segment_reserve_row(segment, group, group->used);
+        row = segment_reserve_row(segment, group, entry->used);
     return row || segment->codebook != NULL;
 }
 
@@ -419,13 +441,13 @@ uint32_t segment_fill_place(struct segment *segment, struct segment_entry *entry
                             size_t id_length, const uint8_t *code, const uint8_t *row)
 {
     struct segment_group *group = entry->group;
-    uint32_t place = group->used;
+    uint32_t place = entry->used;
 
-    write_id(segment, group, id, id_length);
+    write_id(segment, group, place, id, id_length);
     if (segment->codebook != NULL)
         write_code((uint8_t *)(uintptr_t)entry->codes, entry->words, place, code);
     if (row != NULL && atomic_load(&group->rows[place / SEGMENT_WORD]) != NULL)
         segment_fill_row(segment, group, place, row);
-    group->used++;
+    entry->used++;
     return place;
 }

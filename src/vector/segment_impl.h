@@ -58,8 +58,7 @@ struct segment_group {
     uint32_t ids_used; /* bytes, of the last ids that were begun, offsets included */
     uint32_t ids_capacity;
     uint32_t cell;
-    uint16_t used; /* places handed out */
-    uint16_t live;
+    uint32_t live;
 };
 
 /* Of the directory, and a reader's copy of it. */
@@ -68,7 +67,8 @@ struct segment_entry {
     const uint8_t *codes;        /* [48][64 * words]; NULL where there are rows alone */
     uint64_t valid[SEGMENT_WORDS];
     uint32_t index;
-    uint32_t words;
+    uint16_t words;
+    uint16_t used; /* places handed out */
     uint32_t next; /* older group of the cell, or the next free index; SEGMENT_NONE: none */
     uint32_t previous;
 } __attribute__((aligned(64)));
@@ -110,10 +110,12 @@ struct segment {
     uint64_t generation; /* grows when a position is handed out */
     uint64_t ids_ever;   /* and their bytes: how long an id is on average */
     uint64_t id_bytes_ever;
-    size_t rows;                     /* at hand, of concepts that are alive */
-    struct segment_slabs codes;      /* a unit: 64 of them */
-    struct segment_slabs row_blocks; /* 64 rows each */
-    size_t row_blocks_bytes;         /* of groups in the directory */
+    size_t rows;                      /* at hand, of concepts that are alive */
+    struct segment_slabs full_codes;  /* a unit: a group's */
+    struct segment_slabs other_codes; /* a unit: 64 of them; apart, or what growing groups leave
+                                         behind would be holes too small for full ones */
+    struct segment_slabs row_blocks;  /* 64 rows each */
+    size_t row_blocks_bytes;          /* of groups in the directory */
     size_t row_allowance; /* beyond the budget, for what will be freed before the lock is left */
     size_t block_bytes;   /* of groups and ids, retired ones too */
     uint64_t retired_ever;
@@ -200,6 +202,9 @@ size_t segment_group_row_bytes(const struct segment *segment, const struct segme
 /** Fills the next place, for which room was reserved; @code and @row may be NULL. Its number. */
 uint32_t segment_fill_place(struct segment *segment, struct segment_entry *entry, const void *id,
                             size_t id_length, const uint8_t *code, const uint8_t *row);
+
+/** Asks for what segment_fill_place() will write, unless the group must grow first. */
+void segment_prefetch_code(const struct segment_entry *entry);
 
 /** The row was reserved, and is not there. */
 void segment_fill_row(struct segment *segment, struct segment_group *group, size_t place,

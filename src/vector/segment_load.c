@@ -208,7 +208,7 @@ static enum status_code adopt_word(struct segment *segment, struct segment_entry
         return st->code;
     atomic_store(&group->ids[word], rest->ids);
     group->ids_used = group->ids_capacity = (uint32_t)size;
-    group->used = (uint16_t)(SEGMENT_WORD * word + places);
+    entry->used = (uint16_t)(SEGMENT_WORD * word + places);
     rest->ids += size + size % 2;
     rest->ids_left -= size + size % 2;
     for (size_t i = 0; i < places; i++)

@@ -7,7 +7,7 @@
 
 #include "src/base/size.h"
 
-enum { LARGE_PAGE = 2 << 20, FIRST_UNITS = 4, FIRST_CAPACITY = 4, WORD = 64 };
+enum { LARGE_PAGE = SEGMENT_SLABS_LARGE_PAGE, FIRST_UNITS = 4, FIRST_CAPACITY = 4, WORD = 64 };
 
 struct segment_slab {
     uint8_t *memory;
@@ -30,10 +30,10 @@ static size_t slab_bytes(const struct segment_slabs *slabs, size_t units)
 
 /* ---- pieces ---- */
 
-/* As much as there is already, up to a large page. */
+/* As much as there is already, up to the most. */
 static size_t next_units(const struct segment_slabs *slabs)
 {
-    size_t most = size_max(LARGE_PAGE / slabs->unit_bytes, FIRST_UNITS);
+    size_t most = size_max(slabs->most_bytes / slabs->unit_bytes, FIRST_UNITS);
 
     return size_min(size_max(slabs->bytes / slabs->unit_bytes, FIRST_UNITS), most);
 }
@@ -140,7 +140,10 @@ void segment_slabs_deinit(struct segment_slabs *slabs)
     for (size_t i = 0; i < slabs->count; i++)
         free_slab(slabs->slabs[i]);
     free(slabs->slabs);
-    *slabs = (struct segment_slabs){ .unit_bytes = slabs->unit_bytes };
+    *slabs = (struct segment_slabs){
+        .unit_bytes = slabs->unit_bytes,
+        .most_bytes = slabs->most_bytes,
+    };
 }
 
 /* ---- units ---- */

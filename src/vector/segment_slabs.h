@@ -7,18 +7,23 @@
  * translation of its address. The first pieces are small, as the segment is. A piece that is empty
  * is given back.
  *
- * One thread at a time. `{ .unit_bytes = … }`, a multiple of 64, is an empty one.
+ * One thread at a time. `{ .unit_bytes = …, .most_bytes = … }`, the unit a multiple of 64, is an
+ * empty one.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SEGMENT_SLABS_RUN = 4 }; /* most units at once */
+enum {
+    SEGMENT_SLABS_RUN = 4, /* most units at once */
+    SEGMENT_SLABS_LARGE_PAGE = 2 << 20
+};
 
 struct segment_slab;
 
 struct segment_slabs {
     size_t unit_bytes;
+    size_t most_bytes;           /* of a piece, about; from a large page on it is on large pages */
     struct segment_slab **slabs; /* by address */
     size_t count;
     size_t capacity;

@@ -184,6 +184,8 @@ Test(vector_codebook_unit, samples_that_are_all_the_same_are_learnt)
     float *rows = calloc((size_t)N * D, sizeof *rows);
     struct codebook_train_options options = { .iterations = 2 };
     struct codebook *codebook = NULL;
+    struct codebook *parsed = NULL;
+    struct buf buf = { 0 };
     struct status st = { 0 };
     int8_t values[D];
     float decoded[D];
@@ -197,6 +199,10 @@ Test(vector_codebook_unit, samples_that_are_all_the_same_are_learnt)
     codebook_decode(codebook, code, decoded);
     for (size_t i = 0; i < D; i++)
         cr_assert_float_eq(decoded[i], rows[i], 0.01);
+    codebook_serialize(codebook, &buf);
+    cr_assert_eq(codebook_parse(buf.data, buf.size, &parsed, &st), STATUS_OK, "%s", st.message);
+    buf_deinit(&buf);
+    codebook_unref(parsed);
     codebook_unref(codebook);
     free(rows);
 }
