@@ -32,7 +32,7 @@ def _draw(section, found, report, world, suffix):
 def main():
     options = _options()
     chosen = options.only or list(SECTIONS)
-    suffix = ("-quick" if options.quick else "") + ("-" + "-".join(chosen) if options.only else "")
+    suffix = ("-quick" if options.quick else "") + ("-only-" + "-".join(chosen) if options.only else "")
     plan = QUICK_PLAN if options.quick else PLAN
     progress = Progress({name: plan[name] for name in ("data", *chosen)})
     report = Report()

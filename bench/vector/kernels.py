@@ -13,8 +13,9 @@ LEAST_BYTES = 200e6  # to scan or to read in a round
 
 def run(world):
     step = world.steps(8)
-    small = world.head(world.wordnet if len(world.wordnet.rows) >= SMALL else world.synthetic, SMALL)
     large = world.synthetic
+    n = min(SMALL, len(large.rows) // 2)
+    small = world.head(world.wordnet if len(world.wordnet.rows) >= n else large, n)
     step("training")
     flat = world.engine(small, with_cells=False)
     step("kernels")

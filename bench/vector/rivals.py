@@ -183,26 +183,22 @@ class USearch:
 # ---- Faiss's codes --------------------------------------------------------------------------
 
 
-def faiss_codes(data, factory, samples):
+def faiss_codes(data, factory, samples, opq_rounds=12):
     """An exhaustive index after @factory, such as "OPQ48_384,PQ48x8np", trained on @samples rows. "np" is Faiss's word for
     leaving the centroids in the order in which training finds them: another takes a minute and changes no distance."""
 
     def build():
         index = faiss.index_factory(DIMENSION, factory)
         if isinstance(index, faiss.IndexPreTransform) and factory.startswith("OPQ"):
-            _opq_in_a_minute(index)
+            # 50 rounds, its default, take minutes.
+            opq = faiss.downcast_VectorTransform(index.chain.at(0))
+            opq.niter, opq.niter_pq_0 = opq_rounds, 20
         index.train(data.sample(samples))
         index.add(data.rows)
         return index
 
-    index, built = _faiss_kept(f"{factory.replace(',', '-')}-{samples}", data, 1, build)
+    index, built = _faiss_kept(f"{factory.replace(',', '-')}-{samples}-{opq_rounds}", data, 1, build)
     return FaissIndex(f"Faiss {factory.removesuffix('np')}", index, built)
-
-
-def _opq_in_a_minute(index):
-    """12 rounds, where the default of 50 takes several."""
-    opq = faiss.downcast_VectorTransform(index.chain.at(0))
-    opq.niter, opq.niter_pq_0 = 12, 20
 
 
 # ---- Those that search ----------------------------------------------------------------------

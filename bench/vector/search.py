@@ -12,6 +12,7 @@ PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 0)
 REFINED = (20, 50, 100, 200)
 BATCH = 32
 ENOUGH = 0.996
+SWEPT = 300  # queries that a sweep times; recall is of all
 STEPS = 2 * 8 + 2 * 9 + 2 * len(TARGETS)  # indexes made, sweeps, races
 
 
@@ -106,7 +107,7 @@ def _sweep(contender, data):
         if any(point.recall >= ENOUGH and _asks_no_more(point.setting, setting) for point in points):
             continue
         recall = data.recall(contender.at(**setting).found(data.queries))
-        work = one_by_one(*contender.call(data.queries))
+        work = one_by_one(*contender.call(data.queries[:SWEPT]))
         points.append(Point(setting, recall, work.count / seconds(work.run)))
     return points
 
@@ -127,8 +128,9 @@ def _at(contender, setting, work):
 
 def _race(world, data, contenders, curves, target):
     """The fastest setting of each that reaches @target, round by round."""
+    queries = data.queries[:SWEPT] if world.quick else data.queries
     picks = {c.name: (c, point) for c in contenders if (point := _fastest(curves[c.name], target))}
-    works = {name: _at(c, point.setting, one_by_one(*c.at(**point.setting).call(data.queries))) for name, (c, point) in picks.items()}
+    works = {name: _at(c, point.setting, one_by_one(*c.at(**point.setting).call(queries))) for name, (c, point) in picks.items()}
     timed = interleaved(works)
     mine = max((name for name in picks if name.startswith("Sutra")), key=lambda name: timed[name].rate, default=None)
     if mine is None:
@@ -142,16 +144,16 @@ def _race(world, data, contenders, curves, target):
         theirs = "" if name == mine else f"; rival {other}, recall {other.recall:.3f}, rounds {timed[name].spread}"
         world.report.add(f"search at recall >= {target}", timed[mine].rate, "queries/s", recall=point.recall, data=str(data), **rest,
                          note=f"{mine}, {point}, k = {K}, one at a time, rounds {timed[mine].spread}{theirs}")
-    _race_in_batches(world, data, picks, mine, target)
+    _race_in_batches(world, data, picks, mine, target, queries)
 
 
-def _race_in_batches(world, data, picks, mine, target):
+def _race_in_batches(world, data, picks, mine, target, queries):
     """Faiss is at its best with many queries at once; so is a scan of ours."""
     fast = max((name for name in picks if name.startswith("Faiss IVF")), key=lambda name: picks[name][1].rate, default=None)
     if fast is None:
         return
-    timed = interleaved({name: _at(*_pick(picks, name), Work(picks[name][0].at(**picks[name][1].setting).in_batches(data.queries, BATCH),
-                                                             len(data.queries))) for name in (mine, fast)})
+    timed = interleaved({name: _at(*_pick(picks, name), Work(picks[name][0].at(**picks[name][1].setting).in_batches(queries, BATCH),
+                                                             len(queries))) for name in (mine, fast)})
     world.report.add(f"search at recall >= {target}, batches of {BATCH}", timed[mine].rate, "queries/s", rival=fast,
                      rival_value=timed[fast].rate, recall=picks[mine][1].recall, data=str(data),
                      note=f"{mine}, {picks[mine][1]}, rounds {timed[mine].spread}; rival {picks[fast][1]}, rounds {timed[fast].spread}")
