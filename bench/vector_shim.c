@@ -140,6 +140,20 @@ void shim_encode(const struct codebook *codebook, const uint8_t *rows, size_t n,
                     refine_row_bytes(REFINE_INT8, D), n, ret_codes, ret_cells, NULL);
 }
 
+/* Codes of unit vectors, whose rows do not outlast a block. */
+void shim_encode_units(const struct codebook *codebook, const float *units, size_t n,
+                       uint8_t *ret_codes)
+{
+    enum { BLOCK = 64 };
+    uint8_t rows[BLOCK * (REFINE_SCALE_BYTES + D)];
+
+    for (size_t i = 0; i < n; i += BLOCK) {
+        size_t count = n - i < BLOCK ? n - i : BLOCK;
+        shim_refine(REFINE_INT8, units + i * D, count, rows);
+        shim_encode(codebook, rows, count, ret_codes + i * CODEBOOK_CODE_BYTES, NULL);
+    }
+}
+
 /* ---- Segments --------------------------------------------------------------------------- */
 
 /* NULL without memory. */

@@ -29,6 +29,7 @@ _PROTOTYPES = {
     "shim_codebook_free": (None, c_void_p),
     "shim_refine": (None, c_uint32, c_void_p, c_size_t, c_void_p),
     "shim_encode": (None, c_void_p, c_void_p, c_size_t, c_void_p, c_void_p),
+    "shim_encode_units": (None, c_void_p, c_void_p, c_size_t, c_void_p),
     "shim_segment": (c_void_p, c_void_p, c_uint32),
     "shim_segment_free": (None, c_void_p),
     "shim_fill": (c_char_p, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint32, c_size_t),
@@ -121,6 +122,12 @@ class Codebook:
         cells = np.empty(len(refined), dtype=np.uint32) if self.cells else None
         _lib.shim_encode(self.handle, _at(refined), len(refined), _at(codes), None if cells is None else _at(cells))
         return codes, cells
+
+    def encode_units(self, rows):
+        """Codes of unit vectors, as others take them; their refinement rows are not kept."""
+        codes = np.empty((len(rows), CODE_BYTES), dtype=np.uint8)
+        _lib.shim_encode_units(self.handle, _at(rows), len(rows), _at(codes))
+        return codes
 
     def free(self):
         _lib.shim_codebook_free(self.handle)

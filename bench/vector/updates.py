@@ -26,7 +26,7 @@ def _encode(world, data):
     rows = data.rows[:ENCODED]
     refined = ours.refine(rows)
     rival = rivals.faiss_codes(data, "PQ48x8np", 32768)
-    timed = interleaved({"floats": Work(lambda: codebook.encode(ours.refine(rows)), len(rows)),
+    timed = interleaved({"floats": Work(lambda: codebook.encode_units(rows), len(rows)),
                          "rows": Work(lambda: codebook.encode(refined), len(rows)),
                          "rival": Work(lambda: rival.index.sa_encode(rows), len(rows))})
     for name, what in (("floats", "encode, from float rows"), ("rows", "encode, from int8 rows")):

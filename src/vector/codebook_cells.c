@@ -13,15 +13,17 @@ enum {
 
 _Static_assert(CODEBOOK_MAX_CELLS <= 1 << CELL_NUMBER_BITS, "a key has room for a cell");
 
-/* The power of two nearest to 2 * sqrt(stored): with fewer, scanning the cells takes longer, with
- * more, finding them. */
+/* The power of two nearest to one for every group of codes that a kernel scans at once: with fewer,
+ * scanning the cells takes longer, with more, finding them. */
 uint32_t codebook_cells_for(uint64_t stored)
 {
+    const double sqrt_2 = 1.4142135623730951;
+    double groups = (double)stored / KERNEL_GROUP;
     uint32_t cells = KERNEL_COLUMNS;
 
     if (stored < CODEBOOK_CELLS_FROM)
         return 0;
-    while (cells < CODEBOOK_MAX_CELLS && (uint64_t)cells * cells / 2 < stored)
+    while (cells < CODEBOOK_MAX_CELLS && cells * sqrt_2 < groups)
         cells *= 2;
     return cells;
 }

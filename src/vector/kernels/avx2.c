@@ -85,9 +85,10 @@ struct sums_32 {
     __m256i high;
 };
 
-/* Two entries of at most 127 fit a byte: they are added before widening. */
-static inline void sum_64(const uint8_t *table, const uint8_t *codes, size_t parts, size_t group,
-                          struct sums_32 ret[2])
+/* Two entries of at most 127 fit a byte: they are added before widening. @next is what will be
+ * summed after it: steps as long as a group's are too much for the processor to foresee. */
+static inline void sum_64(const uint8_t *table, const uint8_t *codes, const uint8_t *next,
+                          size_t parts, size_t group, struct sums_32 ret[2])
 {
     __m256i zero = _mm256_setzero_si256();
 
@@ -95,6 +96,8 @@ static inline void sum_64(const uint8_t *table, const uint8_t *codes, size_t par
     for (size_t p = 0; p < parts; p += 2) {
         __m256i first[2];
         __m256i second[2];
+        __builtin_prefetch(next + p * group);
+        __builtin_prefetch(next + (p + 1) * group);
         look_up(table + p * KERNEL_CENTROIDS, codes + p * group, 2, first);
         look_up(table + (p + 1) * KERNEL_CENTROIDS, codes + (p + 1) * group, 2, second);
         for (size_t v = 0; v < 2; v++) {
@@ -129,11 +132,13 @@ static void scan(const uint8_t *table, const uint8_t *codes, size_t parts, size_
                  uint16_t threshold, uint16_t *ret_sums, uint64_t *ret_pass)
 {
     __m256i least = _mm256_set1_epi16((short)threshold);
+    size_t group = 64 * words;
 
     for (size_t word = 0; word < words; word++) {
+        const uint8_t *next = word + 1 < words ? codes + 64 * (word + 1) : codes + parts * group;
         struct sums_32 sums[2];
         uint32_t low;
-        sum_64(table, codes + 64 * word, parts, 64 * words, sums);
+        sum_64(table, codes + 64 * word, next, parts, group, sums);
         low = store_sums(&sums[0], least, ret_sums + 64 * word);
         ret_pass[word] =
             (uint64_t)store_sums(&sums[1], least, ret_sums + 64 * word + 32) << 32 | low;
