@@ -8,7 +8,7 @@ from bench.vector import ours, rivals
 from bench.vector.data import K
 
 TARGETS = (0.95, 0.98, 0.99)
-PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 0)
+PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 0)
 REFINED = (20, 50, 100, 200)
 BATCH = 32
 ENOUGH = 0.996
