@@ -11,7 +11,7 @@
  * of ids before the next one, and asks for the memory that the next one will read.
  */
 
-enum { BLOCK = 256, ROWS_AHEAD = 16, CODES_AHEAD = 2 };
+enum { BLOCK = 256, ROWS_AHEAD = 32, CODES_AHEAD = 2, LINE = 64 };
 
 /* The ids of a block, and what is known of them so far. */
 struct block {
@@ -165,10 +165,18 @@ static void locate(struct block *block, enum segment_measure measure, struct loc
         locate_codes(block, ret);
 }
 
+/*
+ * So many rows ahead that they would crowd the first cache: the second one is near enough. A row
+ * that begins late in a line may end in one that is not asked for; to ask twice for the last line
+ * of all others costs more.
+ */
 static void prefetch_row(const struct segment *segment, const struct located *located, size_t i)
 {
-    if (located->at[i] != NULL)
-        segment_prefetch(located->at[i], segment->row_bytes);
+    const uint8_t *row = located->at[i];
+    size_t bytes = segment->row_bytes;
+
+    for (size_t offset = 0; row != NULL && offset < bytes; offset += LINE)
+        __builtin_prefetch(row + offset, 0, 2);
 }
 
 static void prefetch_code(const struct located *located, size_t i)
