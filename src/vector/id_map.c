@@ -337,16 +337,25 @@ void id_map_prefetch_insert(const struct id_map *map, uint64_t hash)
     __builtin_prefetch(&page_of(map, hash)->buckets[home(hash)], 1);
 }
 
+static uint32_t guess(const struct bucket *bucket, uint64_t hash)
+{
+    struct matches matches = bucket_matches(bucket, tag_of(hash));
+    size_t slot = matches_next(&matches);
+
+    return slot < ID_MAP_BUCKET_SLOTS ? bucket->positions[slot] : ID_MAP_NONE;
+}
+
 uint32_t id_map_guess(const struct id_map *map, uint64_t hash)
 {
-    const struct bucket *bucket;
-    struct matches matches;
-    size_t slot;
-
     if (map->directory == NULL)
         return ID_MAP_NONE;
-    bucket = &page_of(map, hash)->buckets[home(hash)];
-    matches = bucket_matches(bucket, tag_of(hash));
-    slot = matches_next(&matches);
-    return slot < ID_MAP_BUCKET_SLOTS ? bucket->positions[slot] : ID_MAP_NONE;
+    return guess(&page_of(map, hash)->buckets[home(hash)], hash);
+}
+
+void id_map_guess_all(const struct id_map *map, const uint64_t *hashes, size_t n, uint32_t *ret)
+{
+    for (size_t i = 0; i < n; i++)
+        id_map_prefetch(map, hashes[i]);
+    for (size_t i = 0; i < n; i++)
+        ret[i] = id_map_guess(map, hashes[i]);
 }

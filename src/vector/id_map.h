@@ -69,4 +69,7 @@ void id_map_prefetch_insert(const struct id_map *map, uint64_t hash);
 /** The position that id_map_find() will most likely return, or ID_MAP_NONE; without asking. */
 uint32_t id_map_guess(const struct id_map *map, uint64_t hash);
 
+/** The same for @n hashes, whose memory is on its way all at once. @ret [n] */
+void id_map_guess_all(const struct id_map *map, const uint64_t *hashes, size_t n, uint32_t *ret);
+
 #endif

@@ -124,9 +124,8 @@ static struct segment_id id_at(const struct segment *segment, uint32_t position)
 static bool is_wanted(const void *context, uint32_t position)
 {
     const struct wanted *wanted = context;
-    struct segment_id id = id_at(wanted->segment, position);
 
-    return id.length == wanted->id.length && memcmp(id.data, wanted->id.data, id.length) == 0;
+    return segment_same_id(id_at(wanted->segment, position), wanted->id);
 }
 
 uint32_t segment_position(const struct segment *segment, uint64_t hash, struct segment_id id)

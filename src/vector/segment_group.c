@@ -302,16 +302,6 @@ void segment_entry_code(const struct segment_entry *entry, size_t place,
 
 /* ---- ids ---- */
 
-struct segment_id segment_group_id(const struct segment_group *group, size_t place)
-{
-    const uint8_t *ids =
-        atomic_load_explicit(&group->ids[place / SEGMENT_WORD], memory_order_acquire);
-    uint16_t offset;
-
-    memcpy(&offset, ids + 2 * (place % SEGMENT_WORD), sizeof offset);
-    return (struct segment_id){ ids + offset + 1, ids[offset] };
-}
-
 /* For @places ids as long as ids have been on average, or @id_length if there were none. */
 static size_t usual_ids_bytes(const struct segment *segment, size_t places, size_t id_length)
 {

@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "src/vector/id_map.h"
 #include "src/vector/kernel.h"
@@ -217,7 +218,15 @@ static inline bool segment_is_mapped(const struct segment *segment, const void *
 
 /* ---- reading a group: by readers for places alive in their copy, or under the lock ---- */
 
-struct segment_id segment_group_id(const struct segment_group *group, size_t place);
+static inline struct segment_id segment_group_id(const struct segment_group *group, size_t place)
+{
+    const uint8_t *ids =
+        atomic_load_explicit(&group->ids[place / SEGMENT_WORD], memory_order_acquire);
+    uint16_t offset;
+
+    memcpy(&offset, ids + 2 * (place % SEGMENT_WORD), sizeof offset);
+    return (struct segment_id){ ids + offset + 1, ids[offset] };
+}
 
 /** NULL: not at hand. */
 static inline const uint8_t *segment_group_row(const struct segment *segment,
@@ -248,6 +257,40 @@ void segment_entry_code(const struct segment_entry *entry, size_t place,
                         uint8_t ret_code[CODEBOOK_CODE_BYTES]);
 
 /* ---- segment.c: positions; under the lock ---- */
+
+static inline bool segment_same_word(const void *a, const void *b)
+{
+    uint64_t words[2];
+
+    memcpy(&words[0], a, sizeof words[0]);
+    memcpy(&words[1], b, sizeof words[1]);
+    return words[0] == words[1];
+}
+
+static inline bool segment_same_half(const void *a, const void *b)
+{
+    uint32_t halves[2];
+
+    memcpy(&halves[0], a, sizeof halves[0]);
+    memcpy(&halves[1], b, sizeof halves[1]);
+    return halves[0] == halves[1];
+}
+
+/** Ids of 4 to 16 bytes, compared by two words that may overlap, need no call. */
+static inline bool segment_same_id(struct segment_id a, struct segment_id b)
+{
+    const char *x = a.data;
+    const char *y = b.data;
+    size_t n = a.length;
+
+    if (n != b.length)
+        return false;
+    if (n < 4 || n > 16)
+        return memcmp(x, y, n) == 0;
+    if (n < 8)
+        return segment_same_half(x, y) && segment_same_half(x + n - 4, y + n - 4);
+    return segment_same_word(x, y) && segment_same_word(x + n - 8, y + n - 8);
+}
 
 /** ID_MAP_NONE if absent. */
 uint32_t segment_position(const struct segment *segment, uint64_t hash, struct segment_id id);

@@ -38,15 +38,16 @@ static size_t next_units(const struct segment_slabs *slabs)
     return size_min(size_max(slabs->bytes / slabs->unit_bytes, FIRST_UNITS), most);
 }
 
+/* Advice on a part of a large page would leave it in small ones: it is given on whole ones. */
 static uint8_t *new_memory(size_t bytes)
 {
     bool large = bytes > LARGE_PAGE / 2;
-    uint8_t *memory =
-        large ? aligned_alloc(LARGE_PAGE, (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE)
-              : aligned_alloc(64, bytes);
+    size_t unit = large ? LARGE_PAGE : 64;
+    size_t rounded = (bytes + unit - 1) / unit * unit;
+    uint8_t *memory = aligned_alloc(unit, rounded);
 
     if (memory != NULL && large) /* if it cannot, it is only slower */
-        madvise(memory, bytes, MADV_HUGEPAGE);
+        madvise(memory, rounded, MADV_HUGEPAGE);
     return memory;
 }
 

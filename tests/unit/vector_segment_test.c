@@ -132,6 +132,29 @@ Test(vector_segment_unit, a_put_replaces_and_a_remove_removes)
     segment_unref(segment);
 }
 
+Test(vector_segment_unit, ids_of_any_length_differ_by_any_byte)
+{
+    struct segment *segment = segment_of(NULL);
+    struct status st = { 0 };
+    uint8_t row[ROW];
+    char id[40];
+
+    axis_row(1, row);
+    memset(id, 'x', sizeof id);
+    for (size_t length = 1; length <= sizeof id; length++)
+        cr_assert_eq(segment_put(segment, id, length, row, NULL, 0, &st), STATUS_OK);
+    cr_assert_eq(segment_stats(segment).count, sizeof id);
+    for (size_t length = 1; length <= sizeof id; length++) {
+        cr_assert(is_there(segment, id, length));
+        for (size_t i = 0; i < length; i++) {
+            id[i] = 'y';
+            cr_assert_not(is_there(segment, id, length), "length %zu, byte %zu", length, i);
+            id[i] = 'x';
+        }
+    }
+    segment_unref(segment);
+}
+
 Test(vector_segment_unit, impossible_ids_and_rows_are_refused)
 {
     struct segment *segment = segment_of(NULL);
