@@ -15,11 +15,12 @@ TRAIN_THRESHOLD = 10000
 
 
 def settled(read):
-    """Associations have reached the shard of their target; the codebook, if one is due, is in use."""
+    """Associations have reached the shard of their target; the codebook, if one is due, is in use; none is being made."""
     total = read("stats")["total"]
     version = total.get("codebook", {}).get("version", 0)
     trained = version > 0 and total["vectors_encoded"] == total["vectors"]
-    return total["outbox_pending"] == 0 and (trained or total["vectors"] < TRAIN_THRESHOLD)
+    at_rest = total.get("training", {}).get("stage", "unspecified") == "unspecified"
+    return total["outbox_pending"] == 0 and at_rest and (trained or total["vectors"] < TRAIN_THRESHOLD)
 
 
 def figures(read):

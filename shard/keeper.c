@@ -6,12 +6,13 @@
 #include "src/base/ticker.h"
 #include "src/log/log.h"
 
-enum { LOOK_EVERY_MS = 1000 };
+enum { LOOK_EVERY_MS = 1000, TRIM_EVERY = 10 };
 
 struct keeper {
     struct store *store;
     struct index *index;
     struct ticker *ticker;
+    uint64_t looks;
     uint64_t seen;    /* sequence of the store at the last look */
     uint64_t flushed; /* … at the last flush */
 };
@@ -26,9 +27,10 @@ static void look(void *ctx)
         keeper->flushed = now;
         if (store_flush(keeper->store, &st) != STATUS_OK)
             log_line(LOG_WARN, "flush_failed", LOG_TEXT("message", st.message));
-        malloc_trim(0); /* what a big import, a training or a calibration has left behind */
     }
     keeper->seen = now;
+    if (++keeper->looks % TRIM_EVERY == 0)
+        malloc_trim(0); /* what a big import, a training or a calibration has left behind */
     index_maintain(keeper->index);
 }
 

@@ -3,8 +3,8 @@
 
 /**
  * Keeps store and index in shape: flushes a store that has come to rest, so that it takes little
- * disk and opens quickly, returns freed memory to the system then, and gives the index time for
- * what can wait (index_maintain()).
+ * disk and opens quickly, returns freed memory to the system now and then, and gives the index time
+ * for what can wait (index_maintain()).
  */
 
 #include "shard/index.h"
