@@ -5,7 +5,6 @@
 
 #include "src/serve/limits.h"
 #include "src/vector/calibration.h"
-#include "src/vector/topk.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
 static const size_t REPLIES_ARENA_BYTES = (size_t)1 << 30;

@@ -9,14 +9,19 @@
 #include "shard/trainer.h"
 #include "src/base/clock.h"
 
-/* 0 if the calibration failed. */
-static float expected_recall(struct op *op, uint64_t version)
+void op_fill_codebook(const struct op *op, const struct codebook_info *info,
+                      Sutra__V1__CodebookStats *ret)
 {
-    struct calibration calibration = index_calibration(op->shard->index, version);
+    struct calibration calibration = index_calibration(op->shard->index, info->version);
     const struct calibration_setting *standard =
         calibration_choose(&calibration, DEFAULT_RECALL_TARGET);
 
-    return standard == NULL ? 0 : standard->recall;
+    sutra__v1__codebook_stats__init(ret);
+    ret->version = info->version;
+    ret->trained_on = info->trained_on;
+    ret->mean_squared_error = info->mean_squared_error;
+    ret->cells = info->cells;
+    ret->expected_recall = standard == NULL ? 0 : standard->recall;
 }
 
 enum status_code op_train(struct op *op, struct status *st)
@@ -44,12 +49,7 @@ enum status_code op_train(struct op *op, struct status *st)
     if (op_check_owner(op, 0, st) != STATUS_OK ||
         trainer_train(op->shard->trainer, op->call, &order, &info, st) != STATUS_OK)
         return st->code;
-    sutra__v1__codebook_stats__init(codebook);
-    codebook->version = info.version;
-    codebook->trained_on = info.trained_on;
-    codebook->mean_squared_error = info.mean_squared_error;
-    codebook->cells = info.cells;
-    codebook->expected_recall = expected_recall(op, info.version);
+    op_fill_codebook(op, &info, codebook);
     sutra__v1__train_codebook_response__init(reply);
     reply->codebook = codebook;
     reply->elapsed_ms = (uint64_t)(clock_monotonic_us() - started_us) / 1000;

@@ -360,14 +360,19 @@ void index_on_vector(void *context, const struct concept_id *id, const struct st
 
 /* ---- Opening ---- */
 
-struct segment *index_new_segment(const struct index *index, struct codebook *codebook)
+static struct segment_options segment_options(const struct index *index, struct codebook *codebook)
 {
-    const struct segment_options options = {
+    return (struct segment_options){
         .dimension = LIMIT_DIMENSION,
         .refine = index->rows.format,
         .codebook = codebook,
         .row_budget_bytes = index->row_budget_bytes,
     };
+}
+
+struct segment *index_new_segment(const struct index *index, struct codebook *codebook)
+{
+    struct segment_options options = segment_options(index, codebook);
 
     return segment_new(&options);
 }
@@ -449,12 +454,7 @@ static enum status_code rebuild_segment(struct index *index, struct status *st)
 
 static enum status_code map_segment(struct index *index, struct status *st)
 {
-    const struct segment_options options = {
-        .dimension = LIMIT_DIMENSION,
-        .refine = index->rows.format,
-        .codebook = index->codebook,
-        .row_budget_bytes = index->row_budget_bytes,
-    };
+    struct segment_options options = segment_options(index, index->codebook);
 
     return segment_load(index->segment_path, &options, store_sequence(index->store),
                         &index->current, st);

@@ -19,6 +19,17 @@ enum {
     PAUSE_PER_WORK = 1, /* as long a pause as the work took: half of one core at most */
 };
 
+/* Ids of a scan outlive it only as copies. */
+static enum status_code copy_id(const struct concept_id *id, struct arena *arena,
+                                struct concept_id *ret, struct status *st)
+{
+    *ret = *id;
+    ret->data = arena_copy(arena, id->data, id->length);
+    if (ret->data == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return STATUS_OK;
+}
+
 /* ---- A pass over all vectors ---- */
 
 /* Vectors on their way from the store through a codebook into a segment and, where their stored
@@ -99,14 +110,13 @@ static enum status_code add_stale(struct pass *pass, const struct concept_id *id
                                   const struct store_vector *vector)
 {
     struct store_code *item = &pass->stale[pass->stale_count];
-    const char *id_copy = arena_copy(&pass->arena, id->data, id->length);
     const void *row = arena_copy(&pass->arena, vector->refinement, vector->refinement_size);
     int8_t scratch[LIMIT_DIMENSION];
 
-    if (id_copy == NULL || row == NULL)
+    if (copy_id(id, &pass->arena, &item->id, &pass->st) != STATUS_OK)
+        return pass->st.code;
+    if (row == NULL)
         return status_set(&pass->st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    item->id = *id;
-    item->id.data = id_copy;
     item->refinement = row;
     item->refinement_size = vector->refinement_size;
     item->drop_refinement = !pass->index->rows.kept;
@@ -117,14 +127,9 @@ static enum status_code add_stale(struct pass *pass, const struct concept_id *id
 
 static enum status_code add_fresh(struct pass *pass, const struct concept_id *id)
 {
-    struct concept_id *item = &pass->ids[pass->count];
-
-    *item = *id;
-    item->data = arena_copy(&pass->arena, id->data, id->length);
-    if (item->data == NULL)
-        return status_set(&pass->st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    pass->count++;
-    return STATUS_OK;
+    if (copy_id(id, &pass->arena, &pass->ids[pass->count], &pass->st) == STATUS_OK)
+        pass->count++;
+    return pass->st.code;
 }
 
 static bool pass_one(void *context, const struct concept_id *id, const struct store_vector *vector)
@@ -398,13 +403,10 @@ static enum status_code flush_rows(struct warming *warming)
 static bool warm_one(void *context, const struct concept_id *id, const struct store_vector *vector)
 {
     struct warming *warming = context;
-    struct concept_id *item = &warming->ids[warming->count];
 
     (void)vector;
-    *item = *id;
-    item->data = arena_copy(&warming->arena, id->data, id->length);
-    if (item->data == NULL)
-        return status_set(&warming->st, STATUS_RESOURCE_EXHAUSTED, "out of memory") == STATUS_OK;
+    if (copy_id(id, &warming->arena, &warming->ids[warming->count], &warming->st) != STATUS_OK)
+        return false;
     return ++warming->count < BATCH || (flush_rows(warming) == STATUS_OK && !is_full(warming));
 }
 

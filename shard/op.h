@@ -57,6 +57,10 @@ static inline bool op_synced(Sutra__V1__Durability durability)
  * full. */
 void *op_new(struct op *op, size_t size, struct status *st);
 
+/** What is known of a codebook besides its drift; @ret in any state. */
+void op_fill_codebook(const struct op *op, const struct codebook_info *info,
+                      Sutra__V1__CodebookStats *ret);
+
 /* The verbs. */
 op_fn op_get, op_batch_get, op_list_page, op_stats;
 op_fn op_write, op_delete, op_reinforce;

@@ -208,22 +208,6 @@ static uint64_t file_bytes(const char *folder, const char *name)
     return stat(path, &info) == 0 ? (uint64_t)info.st_blocks * 512 : 0;
 }
 
-static void fill_codebook(struct shard *shard, const struct index_stats *index,
-                          Sutra__V1__CodebookStats *ret)
-{
-    struct calibration calibration = index_calibration(shard->index, index->codebook.version);
-    const struct calibration_setting *standard =
-        calibration_choose(&calibration, DEFAULT_RECALL_TARGET);
-
-    sutra__v1__codebook_stats__init(ret);
-    ret->version = index->codebook.version;
-    ret->trained_on = index->codebook.trained_on;
-    ret->mean_squared_error = index->codebook.mean_squared_error;
-    ret->cells = index->codebook.cells;
-    ret->drift = index->drift;
-    ret->expected_recall = standard == NULL ? 0 : standard->recall;
-}
-
 static void fill_index(const struct index_stats *index, Sutra__V1__ShardStats *ret)
 {
     ret->vectors_encoded = index->codebook.version == 0 ? 0 : index->segment.count;
@@ -261,7 +245,8 @@ enum status_code op_stats(struct op *op, struct status *st)
     reply->shard = shard->options.index;
     fill_store(shard, &store, reply);
     fill_index(&index, reply);
-    fill_codebook(shard, &index, codebook);
+    op_fill_codebook(op, &index.codebook, codebook);
+    codebook->drift = index.drift;
     reply->codebook = codebook;
     trainer_progress(shard->trainer, training);
     reply->training = training;

@@ -17,6 +17,7 @@ enum {
 struct material {
     struct arena arena;
     uint64_t stored;
+    uint64_t version;       /* the newest that any shard searches with; 0: none does */
     struct sample training; /* none of queries */
     struct sample queries;
 };
@@ -130,19 +131,14 @@ static size_t queries_of(uint64_t stored)
     return share < CALIBRATE_QUERIES ? (size_t)share : (size_t)CALIBRATE_QUERIES;
 }
 
-/* Of what any shard searches with. */
-static enum status_code newest_version(const struct task *task, uint64_t *ret, struct status *st)
+static uint64_t newest_version(const struct task *task, ProtobufCMessage *const *stats)
 {
-    ProtobufCMessage **stats;
-    struct arena arena;
+    uint64_t newest = 0;
 
-    arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
-    if (task_ask_stats(task, &arena, &stats, st) == STATUS_OK)
-        for (uint32_t s = 0; s < task_shards(task); s++)
-            if (stats_version(stats[s]) > *ret)
-                *ret = stats_version(stats[s]);
-    arena_deinit(&arena);
-    return st->code;
+    for (uint32_t s = 0; s < task_shards(task); s++)
+        if (stats_version(stats[s]) > newest)
+            newest = stats_version(stats[s]);
+    return newest;
 }
 
 /* Enough for the cells, too, and some more: how many hashes lie below a bound is up to chance. */
@@ -160,7 +156,8 @@ static void material_deinit(struct material *material)
     arena_deinit(&material->arena);
 }
 
-/* @material {0}; to be deinitialised in any case, as soon as this was called. */
+/* @order NULL: nothing to train on is needed. @material {0}; to be deinitialised in any case, as
+ * soon as this was called. */
 static enum status_code gather(struct task *task, const struct trainer_order *order,
                                struct material *material, struct status *st)
 {
@@ -171,8 +168,10 @@ static enum status_code gather(struct task *task, const struct trainer_order *or
     if (task_ask_stats(task, &material->arena, &stats, st) != STATUS_OK)
         return st->code;
     material->stored = task_count_vectors(task, stats);
-    if (sample_gather(task, SAMPLE_LEAST, vectors_to_train_on(order, material->stored),
-                      material->stored, &material->arena, &material->training, st) != STATUS_OK ||
+    material->version = newest_version(task, stats);
+    if ((order != NULL &&
+         sample_gather(task, SAMPLE_LEAST, vectors_to_train_on(order, material->stored),
+                       material->stored, &material->arena, &material->training, st) != STATUS_OK) ||
         sample_gather(task, SAMPLE_GREATEST, 2 * CALIBRATE_QUERIES, material->stored,
                       &material->arena, &material->queries, st) != STATUS_OK)
         return st->code;
@@ -195,7 +194,6 @@ enum status_code train_and_spread(struct task *task, const struct trainer_order 
     struct codebook *old = index_codebook(task->shard->index);
     struct codebook *codebook = NULL;
     struct material material = { 0 };
-    uint64_t seen = 0;
 
     if (old != NULL && !trainer_can_train_again(task->trainer)) {
         codebook_unref(old);
@@ -203,10 +201,10 @@ enum status_code train_and_spread(struct task *task, const struct trainer_order 
                           "with --refinement none there is one codebook for good: the vectors were "
                           "not kept");
     }
-    if (newest_version(task, &seen, st) == STATUS_OK &&
-        gather(task, order, &material, st) == STATUS_OK) {
+    if (gather(task, order, &material, st) == STATUS_OK) {
         trainer_set_stage(task->trainer, SUTRA__V1__TRAINING_STATS__STAGE__STAGE_TRAINING);
-        if (train_on(task, order, &material, next_version(old, seen), &codebook, st) == STATUS_OK &&
+        if (train_on(task, order, &material, next_version(old, material.version), &codebook, st) ==
+                STATUS_OK &&
             spread(task, codebook, codebook_version_of(old), &material, st) == STATUS_OK)
             *ret_info = *codebook_info(codebook);
     }
@@ -242,19 +240,20 @@ static enum status_code ask_sizes(const struct task *task, const struct codebook
     return st->code;
 }
 
-/* Cells of the same codes, if some are too large or too small; *@ret NULL if not. */
+/* Cells of the same codes, if some are too large or too small; *@ret NULL if not. There are some.
+ */
 static enum status_code rebalance(struct task *task, const struct codebook *codebook,
                                   const struct sample *sample, struct codebook **ret,
                                   struct status *st)
 {
     const struct codebook_info *info = codebook_info(codebook);
-    uint64_t *sizes = calloc(info->cells + 1, sizeof *sizes);
+    uint64_t *sizes = calloc(info->cells, sizeof *sizes);
     float *rows = sample_rows(sample);
 
     *ret = NULL;
     if (sizes == NULL || rows == NULL)
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    else if (info->cells > 0 && ask_sizes(task, info, sizes, st) == STATUS_OK)
+    else if (ask_sizes(task, info, sizes, st) == STATUS_OK)
         codebook_rebalance(codebook, sizes, rows, sample->count, info->version + 1, ret, st);
     free(sizes);
     free(rows);
@@ -266,11 +265,12 @@ enum status_code balance_and_calibrate(struct task *task, struct status *st)
 {
     const struct trainer_order order = { .sample = TRAIN_SAMPLE_DEFAULT };
     struct codebook *codebook = index_codebook(task->shard->index);
+    bool has_cells = codebook_info(codebook)->cells > 0;
     struct codebook *balanced = NULL;
     struct material material = { 0 };
 
-    if (gather(task, &order, &material, st) == STATUS_OK &&
-        rebalance(task, codebook, &material.training, &balanced, st) == STATUS_OK) {
+    if (gather(task, has_cells ? &order : NULL, &material, st) == STATUS_OK &&
+        (!has_cells || rebalance(task, codebook, &material.training, &balanced, st) == STATUS_OK)) {
         if (balanced == NULL)
             calibrate_with(task, codebook, &material, st);
         else
