@@ -289,8 +289,8 @@ struct searcher {
 };
 
 /* A search with its settings; @codes_only gives the best @k by code, and @r is not used. */
-struct searcher *shim_searcher(struct segment *segment, size_t k, size_t r, size_t nprobe,
-                               bool codes_only, const struct segment_filter *filter)
+struct searcher *shim_searcher(struct segment *segment, size_t k, size_t r, float reach,
+                               size_t nprobe, bool codes_only, const struct segment_filter *filter)
 {
     struct searcher *searcher = calloc(1, sizeof *searcher);
 
@@ -299,6 +299,7 @@ struct searcher *shim_searcher(struct segment *segment, size_t k, size_t r, size
     searcher->segment = segment_ref(segment);
     searcher->options = (struct segment_search){ .r = codes_only ? k : r,
                                                  .k = codes_only ? 0 : k,
+                                                 .reach = reach,
                                                  .nprobe = nprobe,
                                                  .codes_only = codes_only,
                                                  .filter = filter };

@@ -21,6 +21,12 @@ struct found {
     size_t count;
 };
 
+/* What a query had looked at, on average. */
+struct scanned {
+    double codes; /* by all shards */
+    uint32_t cells;
+};
+
 struct measuring {
     const struct task *task;
     const struct codebook_info *info;
@@ -86,10 +92,18 @@ static enum status_code check_replies(const struct measuring *m, ProtobufCMessag
     return STATUS_OK;
 }
 
+static void add_scanned(const struct measuring *m,
+                        const Sutra__Internal__V1__CandidatesResponse *reply,
+                        struct scanned *scanned)
+{
+    scanned->codes += (double)reply->scanned_codes / (double)m->count;
+    scanned->cells = reply->settings->nprobe; /* the same on every shard */
+}
+
 /* The candidates of all queries, in @arena. */
-static enum status_code search(const struct measuring *m, uint32_t nprobe, uint32_t rerank,
-                               bool exact, struct arena *arena, struct found *ret_found,
-                               struct status *st)
+static enum status_code search(const struct measuring *m, float reach, uint32_t rerank, bool exact,
+                               struct arena *arena, struct found *ret_found,
+                               struct scanned *ret_scanned, struct status *st)
 {
     Sutra__Internal__V1__CandidatesRequest request = SUTRA__INTERNAL__V1__CANDIDATES_REQUEST__INIT;
     ProtobufCMessage **replies;
@@ -98,7 +112,7 @@ static enum status_code search(const struct measuring *m, uint32_t nprobe, uint3
     request.queries.len = m->count * LIMIT_DIMENSION * sizeof *m->rows;
     request.query_count = (uint32_t)m->count;
     request.exact = exact;
-    request.nprobe = nprobe;
+    request.cell_reach = reach;
     request.rerank = rerank;
     request.k = CALIBRATION_K;
     request.extra = 1;
@@ -110,8 +124,13 @@ static enum status_code search(const struct measuring *m, uint32_t nprobe, uint3
         return st->code;
     if (!make_room(m, replies, arena, ret_found))
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    for (uint32_t s = 0; s < task_shards(m->task); s++)
-        add_found(m, (const Sutra__Internal__V1__CandidatesResponse *)replies[s], ret_found);
+    *ret_scanned = (struct scanned){ 0 };
+    for (uint32_t s = 0; s < task_shards(m->task); s++) {
+        const Sutra__Internal__V1__CandidatesResponse *reply =
+            (const Sutra__Internal__V1__CandidatesResponse *)replies[s];
+        add_found(m, reply, ret_found);
+        add_scanned(m, reply, ret_scanned);
+    }
     return STATUS_OK;
 }
 
@@ -189,7 +208,9 @@ static float recall_at(const struct measuring *m, const struct found *found, uin
 
 static enum status_code find_exactly(struct measuring *m, struct status *st)
 {
-    if (search(m, 0, 0, true, &m->answers, m->exact, st) != STATUS_OK)
+    struct scanned scanned;
+
+    if (search(m, 0, 0, true, &m->answers, m->exact, &scanned, st) != STATUS_OK)
         return st->code;
     for (size_t q = 0; q < m->count; q++) {
         sort_found(&m->exact[q], by_refined);
@@ -199,13 +220,12 @@ static enum status_code find_exactly(struct measuring *m, struct status *st)
     return STATUS_OK;
 }
 
-static uint32_t most_reranked(const struct calibration_setting *settings, size_t count,
-                              uint32_t nprobe)
+static uint32_t most_reranked(const struct calibration_setting *settings, size_t count, float reach)
 {
     uint32_t most = 1;
 
     for (size_t i = 0; i < count; i++)
-        if (settings[i].nprobe == nprobe && settings[i].rerank > most)
+        if (settings[i].reach == reach && settings[i].rerank > most)
             most = settings[i].rerank;
     return most;
 }
@@ -219,18 +239,19 @@ static size_t longest(const struct found *found, size_t n)
     return count;
 }
 
-/* All settings of one nprobe: one search serves every rerank. */
-static enum status_code measure_nprobe(const struct measuring *m,
-                                       struct calibration_setting *settings, size_t count,
-                                       uint32_t nprobe, struct arena *arena, struct status *st)
+/* All settings of one reach: one search serves every rerank. */
+static enum status_code measure_reach(const struct measuring *m,
+                                      struct calibration_setting *settings, size_t count,
+                                      float reach, struct arena *arena, struct status *st)
 {
+    struct scanned scanned;
     struct found *found = arena_calloc(arena, m->count, sizeof *found);
     struct candidate *scratch;
 
     if (found == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (search(m, nprobe, most_reranked(settings, count, nprobe), false, arena, found, st) !=
-        STATUS_OK)
+    if (search(m, reach, most_reranked(settings, count, reach), false, arena, found, &scanned,
+               st) != STATUS_OK)
         return st->code;
     scratch = arena_calloc(arena, longest(found, m->count), sizeof *scratch);
     if (scratch == NULL)
@@ -238,15 +259,18 @@ static enum status_code measure_nprobe(const struct measuring *m,
     for (size_t q = 0; q < m->count; q++)
         sort_found(&found[q], by_approximate);
     for (size_t i = 0; i < count; i++)
-        if (settings[i].nprobe == nprobe)
+        if (settings[i].reach == reach) {
             settings[i].recall = recall_at(m, found, settings[i].rerank, scratch);
+            settings[i].cost =
+                calibration_cost(settings[i].rerank, scanned.codes, scanned.cells, m->info->cells);
+        }
     return STATUS_OK;
 }
 
-static bool is_first_of_nprobe(const struct calibration_setting *settings, size_t i)
+static bool is_first_of_reach(const struct calibration_setting *settings, size_t i)
 {
     for (size_t j = 0; j < i; j++)
-        if (settings[j].nprobe == settings[i].nprobe)
+        if (settings[j].reach == settings[i].reach)
             return false;
     return true;
 }
@@ -258,10 +282,10 @@ static enum status_code measure_grid(const struct measuring *m,
 {
     for (size_t i = 0; i < count && st->code == STATUS_OK; i++) {
         struct arena arena;
-        if (!is_first_of_nprobe(settings, i))
+        if (!is_first_of_reach(settings, i))
             continue;
         arena_init(&arena, REPLIES_ARENA_BYTES);
-        measure_nprobe(m, settings, count, settings[i].nprobe, &arena, st);
+        measure_reach(m, settings, count, settings[i].reach, &arena, st);
         arena_deinit(&arena);
         if (progress != NULL)
             progress(context, (double)(i + 1) / (double)count);
@@ -289,16 +313,42 @@ static enum status_code tell(const struct task *task, const struct calibration *
     return st->code;
 }
 
-enum status_code calibrate(const struct task *task, const struct codebook_info *info,
-                           uint64_t stored, const struct sample *queries,
+/* How many settings; 0 without memory. */
+static size_t make_grid(const struct measuring *m, const struct codebook *codebook,
+                        struct calibration_setting *ret)
+{
+    uint32_t probes[CALIBRATION_MAX_REACHES];
+    float reaches[CALIBRATION_MAX_REACHES];
+    size_t count = calibration_probes(m->info->cells, probes);
+
+    if (count > 0 && !codebook_typical_reaches(codebook, m->rows, m->count, probes, count, reaches))
+        return 0;
+    return calibration_grid(m->info->cells, reaches, count, ret);
+}
+
+static enum status_code measure(struct measuring *m, const struct codebook *codebook,
+                                void (*progress)(void *context, double fraction), void *context,
+                                struct calibration *ret, struct status *st)
+{
+    struct calibration_setting settings[CALIBRATION_MAX_SETTINGS];
+    size_t count = m->rows == NULL || m->exact == NULL ? 0 : make_grid(m, codebook, settings);
+
+    if (count == 0)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (find_exactly(m, st) == STATUS_OK &&
+        measure_grid(m, settings, count, progress, context, st) == STATUS_OK)
+        calibration_fit(settings, count, m->info->version, (uint32_t)m->count, ret);
+    return st->code;
+}
+
+enum status_code calibrate(const struct task *task, const struct codebook *codebook,
+                           const struct sample *queries,
                            void (*progress)(void *context, double fraction), void *context,
                            struct status *st)
 {
-    struct calibration_setting settings[CALIBRATION_MAX_SETTINGS];
-    size_t count = calibration_grid(info->cells, stored, settings);
     struct measuring m = {
         .task = task,
-        .info = info,
+        .info = codebook_info(codebook),
         .queries = queries->vectors,
         .count = queries->count,
         .rows = sample_rows(queries),
@@ -307,13 +357,8 @@ enum status_code calibrate(const struct task *task, const struct codebook_info *
     struct calibration calibration;
 
     arena_init(&m.answers, REPLIES_ARENA_BYTES);
-    if (m.rows == NULL || m.exact == NULL)
-        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    else if (find_exactly(&m, st) == STATUS_OK &&
-             measure_grid(&m, settings, count, progress, context, st) == STATUS_OK) {
-        calibration_fit(settings, count, info->version, (uint32_t)m.count, &calibration);
+    if (measure(&m, codebook, progress, context, &calibration, st) == STATUS_OK)
         tell(task, &calibration, st);
-    }
     arena_deinit(&m.answers);
     free(m.rows);
     free(m.exact);

@@ -14,10 +14,10 @@ enum { CALIBRATE_QUERIES = 256 };
 
 /**
  * Looks for the vectors of @queries, at least one, and tells every shard what came out. All shards
- * must have the codebook of @info installed; FAILED_PRECONDITION when one has not.
+ * must have @codebook installed; FAILED_PRECONDITION when one has not.
  */
-enum status_code calibrate(const struct task *task, const struct codebook_info *info,
-                           uint64_t stored, const struct sample *queries,
+enum status_code calibrate(const struct task *task, const struct codebook *codebook,
+                           const struct sample *queries,
                            void (*progress)(void *context, double fraction), void *context,
                            struct status *st);
 

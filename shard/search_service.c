@@ -86,7 +86,7 @@ static void choose_settings(const Sutra__Internal__V1__CandidatesRequest *reques
     const struct calibration_setting *chosen = calibration_choose(calibration, target);
 
     settings->rerank = scale_rerank(chosen == NULL ? DEFAULT_RERANK : chosen->rerank, request);
-    settings->nprobe = chosen == NULL ? 0 : chosen->nprobe;
+    settings->cell_reach = chosen == NULL ? 0 : chosen->reach;
     settings->expected_recall = chosen == NULL ? 0 : chosen->recall;
 }
 
@@ -105,17 +105,29 @@ static void settle(struct op *op, const Sutra__Internal__V1__CandidatesRequest *
     settings->codebook_version = codebook_info(codebook)->version;
     settings->cells = codebook_info(codebook)->cells;
     calibration = index_calibration(op->shard->index, settings->codebook_version);
-    if (request->rerank == 0 && request->nprobe == 0) {
+    if (request->rerank == 0 && request->nprobe == 0 && request->cell_reach == 0) {
         choose_settings(request, &calibration, settings);
-    } else {
-        settings->rerank =
-            request->rerank > 0 ? request->rerank : scale_rerank(DEFAULT_RERANK, request);
-        settings->nprobe = request->nprobe < settings->cells ? request->nprobe : 0;
-        settings->expected_recall =
-            calibration_expect(&calibration, settings->nprobe, settings->rerank);
+        return;
     }
-    if (settings->nprobe == 0)
-        settings->nprobe = settings->cells;
+    settings->rerank =
+        request->rerank > 0 ? request->rerank : scale_rerank(DEFAULT_RERANK, request);
+    settings->cell_reach = request->cell_reach;
+    settings->nprobe = request->nprobe < settings->cells ? request->nprobe : 0;
+    if (settings->cell_reach == 0 && settings->nprobe == 0)
+        settings->expected_recall = calibration_expect(&calibration, settings->rerank);
+}
+
+/* What looking for the @n queries of @hits came to. */
+static void count_scanned(const struct segment_hits *hits, size_t n,
+                          Sutra__Internal__V1__CandidatesResponse *reply)
+{
+    uint64_t cells = 0;
+
+    for (size_t q = 0; q < n; q++) {
+        reply->scanned_codes += hits[q].scanned_codes;
+        cells += hits[q].scanned_cells;
+    }
+    reply->settings->nprobe = cells > 0 ? (uint32_t)((cells + n - 1) / n) : reply->settings->cells;
 }
 
 /* ---- By codes, then by refinement vectors ---- */
@@ -217,6 +229,7 @@ static enum status_code search_segment(struct op *op, struct segment *segment, c
 {
     const struct segment_search search = {
         .r = r,
+        .reach = c->reply->settings->cell_reach,
         .nprobe = c->reply->settings->nprobe,
         .cancelled = op_cancelled,
         .context = op,
@@ -228,6 +241,7 @@ static enum status_code search_segment(struct op *op, struct segment *segment, c
         return limit_call_memory(st);
     if (segment_search(segment, queries, n, &search, &op->arena, hits, st) != STATUS_OK)
         return st->code;
+    count_scanned(hits, n, c->reply);
     arena_init(&unread.arena, LIMIT_CALL_ARENA_BYTES);
     for (size_t q = 0; q < n && st->code == STATUS_OK; q++)
         if (refine_unread(op, &unread, &hits[q], queries + q * LIMIT_DIMENSION, st) == STATUS_OK)
@@ -362,7 +376,8 @@ enum status_code op_candidates(struct op *op, struct status *st)
 
     if (n > LIMIT_BATCH_QUERIES || request->queries.len != n * LIMIT_DIMENSION * sizeof *queries ||
         request->k < 1 || request->k > LIMIT_K || request->rerank > LIMIT_RERANK ||
-        request->extra > 1 || !all_finite(queries, n * LIMIT_DIMENSION))
+        request->extra > 1 || !(request->cell_reach >= 0) ||
+        !all_finite(queries, n * LIMIT_DIMENSION))
         return status_set(st, STATUS_INVALID_ARGUMENT, "%zu bytes for %zu queries, k %u, rerank %u",
                           request->queries.len, n, request->k, request->rerank);
     if (make_columns(op, n, &c, st) != STATUS_OK || n == 0)

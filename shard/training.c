@@ -28,8 +28,7 @@ static enum status_code calibrate_with(struct task *task, const struct codebook 
     if (material->queries.count == 0)
         return STATUS_OK;
     trainer_set_stage(task->trainer, SUTRA__V1__TRAINING_STATS__STAGE__STAGE_CALIBRATING);
-    if (calibrate(task, codebook_info(codebook), material->stored, &material->queries,
-                  trainer_set_fraction, task, st) == STATUS_OK)
+    if (calibrate(task, codebook, &material->queries, trainer_set_fraction, task, st) == STATUS_OK)
         __atomic_store_n(&task->trainer->cared_at, material->stored, __ATOMIC_RELAXED);
     return st->code;
 }

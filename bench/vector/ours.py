@@ -1,7 +1,7 @@
 """The engine, in this process, through bench/vector_shim.c."""
 
 import ctypes
-from ctypes import POINTER, c_bool, c_char_p, c_size_t, c_uint32, c_uint64, c_uint8, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_float, c_size_t, c_uint32, c_uint64, c_uint8, c_void_p
 
 import numpy as np
 
@@ -39,7 +39,7 @@ _PROTOTYPES = {
     "shim_stats": (_Stats, c_void_p),
     "shim_filter": (c_void_p, c_void_p, c_void_p, c_size_t),
     "shim_filter_free": (None, c_void_p),
-    "shim_searcher": (c_void_p, c_void_p, c_size_t, c_size_t, c_size_t, c_bool, c_void_p),
+    "shim_searcher": (c_void_p, c_void_p, c_size_t, c_size_t, c_float, c_size_t, c_bool, c_void_p),
     "shim_searcher_free": (None, c_void_p),
     "shim_search": (c_char_p, c_void_p, c_void_p, c_size_t, c_void_p),
     "shim_ids": (None, c_void_p, c_size_t, c_void_p),
@@ -214,10 +214,10 @@ class Filter:
 class Searcher:
     """Searches for @queries with one setting; without @r by code alone."""
 
-    def __init__(self, segment, queries, r=None, nprobe=0, only=None):
+    def __init__(self, segment, queries, r=None, reach=0, only=None):
         self._queries = queries
         self.ids = np.full((len(queries), K), -1, dtype=np.int64)
-        self._handle = _lib.shim_searcher(segment.handle, K, r or 0, nprobe, r is None, only and only.handle)
+        self._handle = _lib.shim_searcher(segment.handle, K, r or 0, reach, 0, r is None, only and only.handle)
 
     def call(self):
         """The function and its arguments for each query."""

@@ -8,8 +8,8 @@ from bench.vector import ours, rivals
 from bench.vector.data import K
 
 TARGETS = (0.95, 0.98, 0.99)
-PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 0)
-REFINED = (20, 50, 100, 200)
+REACHES = (*(step / 50 for step in range(1, 22)), 0)  # of cells, in cosine; 0: all of them
+REFINED = (20, 35, 50, 70, 100, 200)
 BATCH = 32
 ENOUGH = 0.996
 SWEPT = 300  # queries that a sweep times; recall is of all
@@ -25,14 +25,14 @@ class Ours:
         self.name = f"Sutra {kind}"
         self._segment, self._searcher = segment, None
 
-    def at(self, nprobe, r):
-        self._nprobe, self._r = nprobe, r
+    def at(self, reach, r):
+        self._reach, self._r = reach, r
         return self
 
     def _with(self, queries):
         if self._searcher is not None:
             self._searcher.free()
-        self._searcher = ours.Searcher(self._segment, queries, self._r, self._nprobe)
+        self._searcher = ours.Searcher(self._segment, queries, self._r, self._reach)
         return self._searcher
 
     def call(self, queries):
@@ -52,7 +52,7 @@ class Point:
     rate: float
 
     def __str__(self):
-        return ", ".join(f"{key} {value if (key, value) != ('nprobe', 0) else 'all'}" for key, value in self.setting.items())
+        return ", ".join(f"{key} {value if (key, value) != ('reach', 0) else 'all'}" for key, value in self.setting.items())
 
 
 def run(world):
@@ -91,7 +91,7 @@ def _contenders(world, data, lists, everything, step):
 
 def _settings(contender):
     if isinstance(contender, Ours):
-        return [{"nprobe": nprobe, "r": r} for nprobe, r in product(PROBES, REFINED)]
+        return [{"reach": reach, "r": r} for reach, r in product(REACHES, REFINED)]
     return rivals.settings_of(contender)
 
 

@@ -8,6 +8,7 @@ from bench.vector import ours, rivals
 
 ENCODED = 20000
 INSERTED = 50000
+REACH = 0.24
 
 
 def run(world):
@@ -62,7 +63,7 @@ def _search_while_inserting(world, data):
     segment.fill(engine.refined, engine.codes, engine.cells)
     rows, first = _new_rows(data, INSERTED), len(data.rows)
     segment.insert(rows, first)
-    searcher = ours.Searcher(segment, data.queries, r=100, nprobe=max(1, engine.codebook.cells // 8))
+    searcher = ours.Searcher(segment, data.queries, r=100, reach=REACH)
     work = one_by_one(*searcher.call())
     inserted = []
 

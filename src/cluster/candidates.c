@@ -159,6 +159,7 @@ static bool same_settings(const struct candidates *c, const struct replies *repl
 {
     for (size_t i = 0; i < replies->count; i++)
         if (replies->items[i]->settings->rerank != c->settings.rerank ||
+            replies->items[i]->settings->cell_reach != c->settings.cell_reach ||
             replies->items[i]->settings->nprobe != c->settings.nprobe)
             return false;
     return same_codebook(c, replies);
@@ -172,6 +173,7 @@ static void ask_again(struct candidates *c)
     c->expected_recall = c->settings.expected_recall;
     c->request.codebook_version = c->settings.codebook_version;
     c->request.rerank = c->settings.rerank;
+    c->request.cell_reach = c->settings.cell_reach;
     c->request.nprobe = c->settings.nprobe;
     c->missing->count = 0;
     ask(c);

@@ -8,22 +8,22 @@
 #include <xxhash.h>
 
 /*
- * Format 1, little-endian:
+ * Format 2, little-endian:
  *
  *   offset  bytes     what
  *        0  8         "SUTRACAL"
- *        8  4         format, 1
+ *        8  4         format, 2
  *       12  4         queries
  *       16  8         version of the codebook
  *       24  4         count of settings, at most 64
  *       28  4         0
- *       32  16 count  settings: nprobe, rerank, then float32 recall and cost
+ *       32  16 count  settings: float32 reach, rerank, float32 recall and cost
  *        …  8         XXH3 of everything before
  */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "settings are written as they lie in memory");
 
-enum { FORMAT = 1, HEADER_BYTES = 32, SETTING_BYTES = 16, CHECKSUM_BYTES = 8 };
+enum { FORMAT = 2, HEADER_BYTES = 32, SETTING_BYTES = 16, CHECKSUM_BYTES = 8 };
 
 _Static_assert(sizeof(struct calibration_setting) == SETTING_BYTES, "a setting has no gaps");
 
@@ -40,11 +40,9 @@ struct header {
 
 _Static_assert(sizeof(struct header) == HEADER_BYTES, "the header has no gaps");
 
-/* In codes that could be scanned meanwhile: comparing with a cell, refining a row, and what a
- * group of codes costs beyond its codes. */
-static const float CELL_COST = 2, ROW_COST = 40, GROUP_COST = 50;
-
-enum { GROUP_CODES = 256 };
+/* In codes that could be scanned meanwhile: finding out about a cell, scanning one, refining a row.
+ */
+static const float CELL_COST = 1, SCANNED_CELL_COST = 100, ROW_COST = 40;
 
 /* Not fewer than five times CALIBRATION_K: questions are less like what is stored than the vectors
  * that are held out, and rows cost little beside the rest of a search. */
@@ -54,43 +52,51 @@ static const uint32_t CELL_RERANKS[] = { 50, 100, 200, 400 };
 enum {
     FLAT_SETTINGS = sizeof FLAT_RERANKS / sizeof FLAT_RERANKS[0],
     RERANKS = sizeof CELL_RERANKS / sizeof CELL_RERANKS[0],
-    PROBES = CALIBRATION_MAX_SETTINGS / RERANKS,
 };
 
-static float scan_cost(float codes, float parts)
-{
-    return codes + GROUP_COST * (codes / GROUP_CODES + parts);
-}
+_Static_assert((1 + CALIBRATION_MAX_REACHES) * RERANKS <= CALIBRATION_MAX_SETTINGS, "the grid");
 
-static struct calibration_setting setting(uint32_t nprobe, uint32_t rerank, uint32_t cells,
-                                          uint64_t stored)
+size_t calibration_probes(uint32_t cells, uint32_t ret[CALIBRATION_MAX_REACHES])
 {
-    float parts = cells == 0 ? 1 : (float)(nprobe == 0 ? cells : nprobe);
-    float codes = (float)stored * parts / (float)(cells == 0 ? 1 : cells);
-    float cost = scan_cost(codes, parts) + CELL_COST * (float)cells + ROW_COST * (float)rerank;
-
-    return (struct calibration_setting){ .nprobe = nprobe, .rerank = rerank, .cost = cost };
-}
-
-/* All cells, half of them, a quarter…: as many as there is room for. */
-static size_t cells_grid(uint32_t cells, uint64_t stored, struct calibration_setting *ret)
-{
+    uint32_t probes = cells - cells / 4;
     size_t count = 0;
-    uint32_t nprobe = cells;
 
-    for (size_t i = 0; i < PROBES && nprobe > 0; i++, nprobe /= 2)
-        for (size_t r = 0; r < RERANKS; r++)
-            ret[count++] = setting(i == 0 ? 0 : nprobe, CELL_RERANKS[r], cells, stored);
+    for (; count < CALIBRATION_MAX_REACHES && probes > 1; probes -= (probes + 2) / 3)
+        ret[count++] = probes;
     return count;
 }
 
-size_t calibration_grid(uint32_t cells, uint64_t stored, struct calibration_setting *ret)
+static struct calibration_setting *add_reranks(struct calibration_setting *at, float reach)
+{
+    for (size_t r = 0; r < RERANKS; r++)
+        *at++ = (struct calibration_setting){ .reach = reach, .rerank = CELL_RERANKS[r] };
+    return at;
+}
+
+static size_t cells_grid(const float *reaches, size_t count, struct calibration_setting *ret)
+{
+    struct calibration_setting *end = add_reranks(ret, 0);
+
+    for (size_t i = 0; i < count; i++)
+        if (reaches[i] > 0 && (i == 0 || reaches[i] < reaches[i - 1]))
+            end = add_reranks(end, reaches[i]);
+    return (size_t)(end - ret);
+}
+
+size_t calibration_grid(uint32_t cells, const float *reaches, size_t count,
+                        struct calibration_setting *ret)
 {
     if (cells > 0)
-        return cells_grid(cells, stored, ret);
+        return cells_grid(reaches, count, ret);
     for (size_t r = 0; r < FLAT_SETTINGS; r++)
-        ret[r] = setting(0, FLAT_RERANKS[r], 0, stored);
+        ret[r] = (struct calibration_setting){ .rerank = FLAT_RERANKS[r] };
     return FLAT_SETTINGS;
+}
+
+float calibration_cost(uint32_t rerank, double codes, uint32_t cells, uint32_t all_cells)
+{
+    return (float)codes + SCANNED_CELL_COST * (float)cells + CELL_COST * (float)all_cells +
+           ROW_COST * (float)rerank;
 }
 
 static int by_cost(const void *a, const void *b)
@@ -132,13 +138,7 @@ const struct calibration_setting *calibration_choose(const struct calibration *c
     return &calibration->settings[i];
 }
 
-/* As many cells or more; 0 is all. */
-static bool probes_within(uint32_t asked, uint32_t given)
-{
-    return given == 0 || (asked != 0 && asked <= given);
-}
-
-float calibration_expect(const struct calibration *calibration, uint32_t nprobe, uint32_t rerank)
+float calibration_expect(const struct calibration *calibration, uint32_t rerank)
 {
     float recall = 0;
 
@@ -146,7 +146,7 @@ float calibration_expect(const struct calibration *calibration, uint32_t nprobe,
         return 0;
     for (uint32_t i = 0; i < calibration->count; i++) {
         const struct calibration_setting *s = &calibration->settings[i];
-        if (s->rerank <= rerank && probes_within(s->nprobe, nprobe) && s->recall > recall)
+        if (s->rerank <= rerank && s->recall > recall)
             recall = s->recall;
     }
     return recall;
@@ -191,7 +191,7 @@ static enum status_code check_sum(const uint8_t *bytes, size_t size, struct stat
     return STATUS_OK;
 }
 
-/* Finite, by cost, recall rising. */
+/* Finite, none negative, by cost, recall rising. */
 static bool settings_possible(const struct calibration *calibration)
 {
     float cost = 0;
@@ -199,8 +199,8 @@ static bool settings_possible(const struct calibration *calibration)
 
     for (uint32_t i = 0; i < calibration->count; i++) {
         const struct calibration_setting *s = &calibration->settings[i];
-        if (!(s->cost >= cost) || !isfinite(s->cost) || !(s->recall > recall) ||
-            !(s->recall >= 0 && s->recall <= 1))
+        if (!(s->reach >= 0) || !isfinite(s->reach) || !(s->cost >= cost) || !isfinite(s->cost) ||
+            !(s->recall > recall) || !(s->recall >= 0 && s->recall <= 1))
             return false;
         cost = s->cost;
         recall = s->recall;

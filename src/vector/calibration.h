@@ -12,13 +12,13 @@
 #include "src/base/buf.h"
 #include "src/base/status.h"
 
-enum { CALIBRATION_MAX_SETTINGS = 64, CALIBRATION_K = 10 };
+enum { CALIBRATION_MAX_SETTINGS = 64, CALIBRATION_MAX_REACHES = 15, CALIBRATION_K = 10 };
 
 struct calibration_setting {
-    uint32_t nprobe; /* cells scanned; 0: all */
+    float reach;     /* of cells that are scanned, see codebook_query_cells_within(); 0: all */
     uint32_t rerank; /* r, the best by code that are refined */
     float recall;    /* 0–1 */
-    float cost;      /* estimated, in codes scanned per query: what settings are compared by */
+    float cost;      /* in codes scanned per query: what settings are compared by */
 };
 
 struct calibration {
@@ -28,9 +28,17 @@ struct calibration {
     struct calibration_setting settings[CALIBRATION_MAX_SETTINGS]; /* by cost, recall rising */
 };
 
-/** Settings to measure for @cells cells (0: none), @ret [CALIBRATION_MAX_SETTINGS]; the number of
- * them. @stored vectors are in the cluster. */
-size_t calibration_grid(uint32_t cells, uint64_t stored, struct calibration_setting *ret);
+/** Numbers of cells whose typical reach is worth measuring, of @cells; fewer and fewer. */
+size_t calibration_probes(uint32_t cells, uint32_t ret[CALIBRATION_MAX_REACHES]);
+
+/** Settings to measure, without recall and cost: @ret [CALIBRATION_MAX_SETTINGS]; the number of
+ * them. @cells 0: there are none; @reaches [count], those of no use are left out. */
+size_t calibration_grid(uint32_t cells, const float *reaches, size_t count,
+                        struct calibration_setting *ret);
+
+/** What a query cost that had @rerank rows refined, and for that looked at so many codes in so many
+ * of @all_cells cells; both on average, over all shards together. */
+float calibration_cost(uint32_t rerank, double codes, uint32_t cells, uint32_t all_cells);
 
 /** Sorts @settings by cost, drops those that a cheaper one equals, and fills @ret. */
 void calibration_fit(const struct calibration_setting *settings, size_t count,
@@ -41,9 +49,9 @@ void calibration_fit(const struct calibration_setting *settings, size_t count,
 const struct calibration_setting *calibration_choose(const struct calibration *calibration,
                                                      float target);
 
-/** What @nprobe and @rerank are expected to give: the best of the settings that ask no more of
- * either; 0 if unknown. */
-float calibration_expect(const struct calibration *calibration, uint32_t nprobe, uint32_t rerank);
+/** What @rerank is expected to give when all cells are scanned: the best of the settings that ask
+ * for no more; 0 if unknown. */
+float calibration_expect(const struct calibration *calibration, uint32_t rerank);
 
 void calibration_serialize(const struct calibration *calibration, struct buf *out);
 

@@ -41,6 +41,11 @@ static void *carve(uint8_t *block, size_t *offset, size_t bytes)
     return place;
 }
 
+static size_t groups_of(size_t cells)
+{
+    return (cells + KERNEL_GROUP - 1) / KERNEL_GROUP;
+}
+
 static size_t lay_out(struct codebook *codebook, uint8_t *block, size_t d, size_t cells)
 {
     size_t offset = 0;
@@ -53,6 +58,7 @@ static size_t lay_out(struct codebook *codebook, uint8_t *block, size_t d, size_
     codebook->packed_rotation = carve(block, &offset, d * d);
     codebook->packed_centroids = carve(block, &offset, d * CODEBOOK_CENTROIDS);
     codebook->packed_cells = carve(block, &offset, cells * d);
+    codebook->cell_codes = carve(block, &offset, groups_of(cells) * KERNEL_GROUP * CODEBOOK_PARTS);
     codebook->half_norms = carve(block, &offset, NORMS * sizeof(int32_t));
     codebook->columns = carve(block, &offset, d * CODEBOOK_CENTROIDS * sizeof(float));
     codebook->penalties = carve(block, &offset, NORMS * sizeof(float));
@@ -138,6 +144,35 @@ void codebook_complete_cells(struct codebook *codebook)
                  codebook->packed_cells);
 }
 
+/* A cell is a unit vector, up to rounding. */
+static void complete_cell_unit(struct codebook *codebook)
+{
+    size_t d = codebook->info.dimension;
+    int32_t squares = 1;
+
+    for (size_t c = 0; c < codebook->info.cells; c++) {
+        int32_t length = squared_length(codebook->cells + c * d, d);
+        squares = length > squares ? length : squares;
+    }
+    codebook->cell_unit = 1.0f / sqrtf((float)squares);
+}
+
+/* Codes of cells, in groups as vector_kernel.scan() wants them. */
+static void complete_cell_codes(struct codebook *codebook)
+{
+    size_t d = codebook->info.dimension;
+    uint8_t code[CODEBOOK_CODE_BYTES];
+
+    memset(codebook->cell_codes, 0,
+           groups_of(codebook->info.cells) * KERNEL_GROUP * CODEBOOK_PARTS);
+    for (size_t c = 0; c < codebook->info.cells; c++) {
+        uint8_t *group = codebook->cell_codes + c / KERNEL_GROUP * KERNEL_GROUP * CODEBOOK_PARTS;
+        codebook_encode(codebook, codebook->cells + c * d, d, 1, code, NULL, NULL);
+        for (size_t p = 0; p < CODEBOOK_PARTS; p++)
+            group[p * KERNEL_GROUP + c % KERNEL_GROUP] = code[p];
+    }
+}
+
 /* What codes stand for has a mean squared length of 1 - mse; a codebook that lost nearly everything
  * is not made up for. */
 static void complete_similarity(struct codebook *codebook)
@@ -153,6 +188,8 @@ void codebook_complete(struct codebook *codebook)
     codebook_complete_rotation(codebook);
     codebook_complete_centroids(codebook);
     codebook_complete_cells(codebook);
+    complete_cell_unit(codebook);
+    complete_cell_codes(codebook);
 }
 
 struct codebook *codebook_ref(struct codebook *codebook)

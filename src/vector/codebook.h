@@ -162,6 +162,22 @@ void codebook_query_init(struct codebook_query *query, const struct codebook *co
 void codebook_query_cells(const struct codebook *codebook, const float *unit, size_t nprobe,
                           uint32_t *ret_cells);
 
+/**
+ * The cells whose cosine with the query stays behind that of the nearest by at most @reach > 0,
+ * best first: few where the nearest stands alone, many where a dense region is spread over many.
+ * Scans less for the same recall than a fixed number (Chen et al.: SPANN, NeurIPS 2021, §3.3).
+ * Found by the codes of the cells first, so one at the edge may be missing. @query was prepared for
+ * @unit. @ret_cells [l]; returns how many, at least 1; l > 0.
+ */
+size_t codebook_query_cells_within(const struct codebook *codebook,
+                                   const struct codebook_query *query, const float *unit,
+                                   float reach, uint32_t *ret_cells);
+
+/** The reach within which lie @nprobes[j] cells, 1 to l, on average over @units [n][d]; n, l > 0.
+ * @ret_reaches [count]. False without memory. */
+bool codebook_typical_reaches(const struct codebook *codebook, const float *units, size_t n,
+                              const uint32_t *nprobes, size_t count, float *ret_reaches);
+
 /** Estimated cosine for a sum of table entries; strictly increasing in @sum <= 48 * 127. */
 static inline float codebook_query_approximate(const struct codebook_query *query, uint32_t sum)
 {

@@ -24,6 +24,7 @@ struct codebook {
     size_t part_width; /* w = d / 48 */
     float step;        /* what 1 of a rotated row and of a centroid is worth */
     float cosine_unit; /* what 1 of the product of two decoded rotated rows is */
+    float cell_unit;   /* what 1 of a cell is worth */
 
     /* One block, freed by its first member, all parts of it 64-byte aligned. What is written: */
     float *column_factors; /* [d]: the rotation is column_factors[j] * rotation[i][j] */
@@ -35,6 +36,7 @@ struct codebook {
     uint8_t *packed_rotation;  /* [d / 16][d / 4][16][4] */
     uint8_t *packed_centroids; /* [48][16][w / 4][16][4] */
     uint8_t *packed_cells;     /* [l / 16][d / 4][16][4] */
+    uint8_t *cell_codes;       /* codes of the cells, [l / 256, rounded up][48][256] */
     int32_t *half_norms;       /* [48][256], |c|^2 / 2 in steps^2 */
     float *columns;            /* [48][w][256], centroids * step */
     float *penalties;          /* [48][256], CODEBOOK_BETA * |c|^2 */

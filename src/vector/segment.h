@@ -120,6 +120,8 @@ struct segment_hit {
 struct segment_hits {
     struct segment_hit *hits;
     size_t count;
+    size_t scanned_codes; /* what was looked at to find them; dead and filtered ones too */
+    size_t scanned_cells; /* 0: all, or there are none */
 };
 
 /** Polled from the searching thread every few groups; true ends the search. */
@@ -130,7 +132,8 @@ struct segment_search {
     size_t k;        /* 0: all r are returned, by (approximate descending, id ascending). Else the k
                         best of them by (refined descending, id ascending; without row: by
                         approximate, behind those with one) */
-    size_t nprobe;   /* cells to scan; 0, or at least as many as there are: all */
+    float reach;     /* > 0: scan the cells of codebook_query_cells_within() */
+    size_t nprobe;   /* else so many; 0, or at least as many as there are: all */
     bool codes_only; /* leave `refined` NAN, do not touch rows */
     const struct segment_filter *filter; /* NULL: all concepts */
     segment_cancelled cancelled;         /* NULL: never */

@@ -157,6 +157,7 @@ struct segment_snapshot {
     struct segment_reader reader;
     struct segment_entry *entries; /* those without a living place may be left out */
     size_t capacity;
+    size_t count;
     size_t places; /* not less than are alive */
 };
 

@@ -233,7 +233,7 @@ static enum status_code copy_ids(const struct topk_entry *entries, size_t count,
         hits[i].id_length = entries[i].id_length;
         ids += entries[i].id_length;
     }
-    *ret = (struct segment_hits){ hits, count };
+    *ret = (struct segment_hits){ .hits = hits, .count = count };
     return STATUS_OK;
 }
 

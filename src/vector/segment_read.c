@@ -201,6 +201,7 @@ static bool try(struct segment *segment, const uint32_t *cells, size_t n,
     } else {
         *ret_count = copy_entries(&copying, cells, n, ret_runs);
         done = *ret_count <= snapshot->capacity;
+        snapshot->count = *ret_count;
         if (done)
             segment_enter(segment, &snapshot->reader);
     }

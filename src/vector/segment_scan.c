@@ -43,11 +43,12 @@ static void scan_codes(struct segment_searching *searching, size_t query, size_t
 
     for (size_t i = first; i < first + count; i++) {
         const struct segment_entry *entry = &searching->snapshot.entries[i];
-        if (i + 1 < first + count)
+        if (i + 1 < searching->snapshot.count)
             prefetch_codes(entry + 1);
         kernel->scan(table, entry->codes, CODEBOOK_PARTS, entry->words, list->least_sum, sums,
                      pass);
         push_passing(list, entry, i * SEGMENT_GROUP, sums, pass);
+        searching->scanned_codes[query] += (size_t)SEGMENT_WORD * entry->words;
         if (shortlist_is_full(list))
             make_room(searching, query);
     }

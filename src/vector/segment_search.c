@@ -14,8 +14,9 @@ enum {
 struct probes {
     uint32_t *cells; /* NULL: all cells, in one run */
     size_t count;
-    uint32_t *masks;   /* [cells of the codebook], 0 between batches */
-    uint32_t *nearest; /* [nprobe], of one query */
+    size_t most;      /* of one query; 0: all, whichever they are */
+    uint32_t *masks;  /* [cells of the codebook], 0 between batches */
+    uint32_t *chosen; /* [most], of one query */
     struct segment_run *runs;
 };
 
@@ -29,29 +30,46 @@ struct search {
     size_t scanned; /* groups, since the last poll */
 };
 
-static size_t probed_cells(const struct segment *segment, const struct segment_search *options)
+static size_t most_probed(const struct segment *segment, const struct segment_search *options)
 {
     size_t cells = segment->codebook != NULL ? codebook_info(segment->codebook)->cells : 0;
 
+    if (options->reach > 0)
+        return cells;
     return options->nprobe < cells ? options->nprobe : 0;
 }
 
 /* ---- preparing ---- */
 
-static void probe(struct search *search, const float *unit, size_t query, size_t nprobe)
+static size_t choose_cells(const struct search *search, const float *unit, size_t query)
+{
+    const struct segment_searching *searching = &search->searching;
+    const struct codebook *codebook = searching->segment->codebook;
+    const struct segment_search *options = searching->options;
+    uint32_t *chosen = search->probes.chosen;
+
+    if (options->reach > 0)
+        return codebook_query_cells_within(codebook, &searching->codes[query], unit, options->reach,
+                                           chosen);
+    codebook_query_cells(codebook, unit, options->nprobe, chosen);
+    return options->nprobe;
+}
+
+static void probe(struct search *search, const float *unit, size_t query)
 {
     struct probes *probes = &search->probes;
+    size_t count = choose_cells(search, unit, query);
 
-    codebook_query_cells(search->searching.segment->codebook, unit, nprobe, probes->nearest);
-    for (size_t i = 0; i < nprobe; i++) {
-        uint32_t cell = probes->nearest[i];
+    search->searching.scanned_cells[query] = count;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t cell = probes->chosen[i];
         if (probes->masks[cell] == 0)
             probes->cells[probes->count++] = cell;
         probes->masks[cell] |= (uint32_t)1 << query;
     }
 }
 
-static void prepare(struct search *search, const float *units, size_t nprobe)
+static void prepare(struct search *search, const float *units)
 {
     struct segment_searching *searching = &search->searching;
     const struct segment *segment = searching->segment;
@@ -63,8 +81,10 @@ static void prepare(struct search *search, const float *units, size_t nprobe)
             refine_query_init(&searching->rows[i], segment->refine, units + i * d, d);
         else
             codebook_query_init(&searching->codes[i], segment->codebook, units + i * d);
-        if (nprobe > 0)
-            probe(search, units + i * d, i, nprobe);
+        searching->scanned_codes[i] = 0;
+        searching->scanned_cells[i] = 0;
+        if (search->probes.most > 0)
+            probe(search, units + i * d, i);
     }
 }
 
@@ -171,9 +191,12 @@ static enum status_code search_snapshot(struct search *search, const float *unit
 
     if (make_room(search, st) != STATUS_OK || scan_all(search, st) != STATUS_OK)
         return st->code;
-    for (size_t i = 0; i < searching->queries; i++)
+    for (size_t i = 0; i < searching->queries; i++) {
         if (segment_rank(searching, i, units + i * d, &ret_hits[i], st) != STATUS_OK)
             return st->code;
+        ret_hits[i].scanned_codes = searching->scanned_codes[i];
+        ret_hits[i].scanned_cells = searching->scanned_cells[i];
+    }
     return STATUS_OK;
 }
 
@@ -184,7 +207,7 @@ static enum status_code search_batch(struct search *search, const float *units,
     struct segment *segment = searching->segment;
     struct probes *probes = &search->probes;
 
-    prepare(search, units, probed_cells(segment, searching->options));
+    prepare(search, units);
     if (segment_snapshot_take(segment, probes->cells, probes->count, searching->options->filter,
                               &searching->snapshot, probes->runs, st) != STATUS_OK)
         return st->code;
@@ -197,18 +220,17 @@ static enum status_code search_batch(struct search *search, const float *units,
 
 /* ---- a search ---- */
 
-static bool allocate_probes(struct probes *probes, const struct segment *segment, size_t nprobe,
-                            size_t batch)
+static bool allocate_probes(struct probes *probes, const struct segment *segment, size_t batch)
 {
-    size_t most = size_min(batch * nprobe, segment->cell_count);
+    size_t most = size_min(batch * probes->most, segment->cell_count);
 
     probes->runs = malloc(size_max(most, 1) * sizeof *probes->runs);
-    if (nprobe == 0)
+    if (probes->most == 0)
         return probes->runs != NULL;
     probes->cells = malloc(most * sizeof *probes->cells);
-    probes->nearest = malloc(nprobe * sizeof *probes->nearest);
+    probes->chosen = malloc(probes->most * sizeof *probes->chosen);
     probes->masks = calloc(segment->cell_count, sizeof *probes->masks);
-    return probes->runs != NULL && probes->cells != NULL && probes->nearest != NULL &&
+    return probes->runs != NULL && probes->cells != NULL && probes->chosen != NULL &&
            probes->masks != NULL;
 }
 
@@ -226,7 +248,7 @@ static void search_deinit(struct search *search)
     free(search->searching.rows);
     free(search->probes.cells);
     free(search->probes.masks);
-    free(search->probes.nearest);
+    free(search->probes.chosen);
     free(search->probes.runs);
 }
 
@@ -237,9 +259,9 @@ static enum status_code search_all(struct search *search, const float *queries, 
     bool coded = segment->codebook != NULL;
     size_t batch = size_min(nq, coded ? SEGMENT_BATCH : SEGMENT_ROWS_BATCH);
 
+    search->probes.most = most_probed(segment, search->searching.options);
     if (!allocate_queries(&search->searching, coded, batch) ||
-        !allocate_probes(&search->probes, segment, probed_cells(segment, search->searching.options),
-                         batch))
+        !allocate_probes(&search->probes, segment, batch))
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory for %zu queries", batch);
     for (size_t i = 0; i < nq; i += batch) {
         search->searching.queries = size_min(nq - i, batch);

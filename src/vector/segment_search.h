@@ -29,6 +29,8 @@ struct segment_searching {
     struct segment_snapshot snapshot;
     struct shortlist lists[SEGMENT_BATCH]; /* of codes */
     struct topk best[SEGMENT_BATCH];       /* of rows, without a codebook */
+    size_t scanned_codes[SEGMENT_BATCH];
+    size_t scanned_cells[SEGMENT_BATCH]; /* 0: all */
 };
 
 static inline const struct segment_entry *

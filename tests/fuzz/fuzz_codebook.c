@@ -125,7 +125,7 @@ static void parse_calibration(const uint8_t *data, size_t size)
     if (calibration_parse(data, size, &calibration, &st) != STATUS_OK)
         return;
     if (calibration_choose(&calibration, 0.9f) != NULL) {
-        float expected = calibration_expect(&calibration, 0, UINT32_MAX);
+        float expected = calibration_expect(&calibration, UINT32_MAX);
         fuzz_require(expected >= 0 && expected <= 1, "recall is a share");
     }
     calibration_serialize(&calibration, &again);
@@ -143,15 +143,18 @@ int fuzz_calibration(const uint8_t *data, size_t size)
 bool fuzz_calibration_seed(size_t n, struct buf *ret)
 {
     static const uint32_t cells[] = { 0, 16, 512 };
+    static const float reaches[] = { 0.4f, 0.3f, 0.2f, 0.1f };
     struct calibration_setting settings[CALIBRATION_MAX_SETTINGS];
     struct calibration calibration;
     size_t count;
 
     if (n >= sizeof cells / sizeof cells[0])
         return false;
-    count = calibration_grid(cells[n], 100000, settings);
-    for (size_t i = 0; i < count; i++)
+    count = calibration_grid(cells[n], reaches, 4, settings);
+    for (size_t i = 0; i < count; i++) {
         settings[i].recall = (float)(i + 1) / (float)count;
+        settings[i].cost = (float)i;
+    }
     calibration_fit(settings, count, VERSION, 1000, &calibration);
     calibration_serialize(&calibration, ret);
     return true;

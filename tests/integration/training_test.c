@@ -159,6 +159,8 @@ Test(training, settings_that_are_given_are_taken_and_reported, .init = start, .f
     cr_expect_eq(reply->settings->rerank, 40);
     cr_expect_eq(reply->settings->nprobe, 7);
     cr_expect_eq(reply->settings->cells, CELLS);
+    cr_expect_eq(reply->settings->cell_reach, 0);
+    cr_expect_eq(reply->settings->expected_recall, 0, "nobody measured it");
     request->nprobe = 0;
     reply = search(request);
     cr_expect_eq(reply->settings->nprobe, CELLS, "all of them");
@@ -167,9 +169,28 @@ Test(training, settings_that_are_given_are_taken_and_reported, .init = start, .f
     reply = search(request);
     cr_expect_eq(reply->settings->nprobe, 1);
     cr_expect_eq(reply->settings->rerank, 100);
-    cr_expect(reply->settings->expected_recall < 1);
     request->nprobe = 10 * CELLS;
-    cr_expect_eq(search(request)->settings->nprobe, CELLS);
+    reply = search(request);
+    cr_expect_eq(reply->settings->nprobe, CELLS);
+    cr_expect(reply->settings->expected_recall > 0.9F, "of all cells it is known");
+}
+
+Test(training, a_recall_target_takes_only_cells_that_are_near, .init = start, .fini = stop,
+     .timeout = 120)
+{
+    uint64_t cells = 0;
+
+    train_well(1);
+    for (uint64_t n = 0; n < QUERIES; n++) {
+        Sutra__V1__SearchRequest *request = request_number(n);
+        const Sutra__V1__SearchSettings *settings;
+        request->recall_target = 0.9F;
+        settings = search(request)->settings;
+        cr_expect(settings->nprobe >= 1 && settings->nprobe <= CELLS);
+        cr_expect_gt(settings->cell_reach, 0);
+        cells += settings->nprobe;
+    }
+    cr_expect_lt(cells, QUERIES * CELLS / 2);
 }
 
 /* ---- Progress ---- */

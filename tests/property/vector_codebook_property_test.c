@@ -125,10 +125,13 @@ Test(vector_codebook, queries_have_the_same_bits_on_every_kernel)
     float *rows = vector_random_units(&random, 20, D, 20);
 
     for (size_t i = 0; i < 20; i++) {
-        uint32_t expected_cells[CELLS], cells[CELLS];
+        uint32_t expected_cells[CELLS], cells[CELLS], expected_within[CELLS];
+        size_t within;
         vector_kernel_select("portable");
         codebook_query_init(&expected, codebook, rows + i * D);
         codebook_query_cells(codebook, rows + i * D, CELLS, expected_cells);
+        within =
+            codebook_query_cells_within(codebook, &expected, rows + i * D, 0.2f, expected_within);
         for (size_t k = 0; k < KERNELS_KNOWN; k++) {
             if (!vector_kernel_select(KERNELS[k]))
                 continue;
@@ -136,6 +139,10 @@ Test(vector_codebook, queries_have_the_same_bits_on_every_kernel)
             cr_assert(memcmp(&query, &expected, sizeof query) == 0, "%s", KERNELS[k]);
             codebook_query_cells(codebook, rows + i * D, CELLS, cells);
             cr_assert(memcmp(cells, expected_cells, sizeof cells) == 0, "%s", KERNELS[k]);
+            cr_assert_eq(codebook_query_cells_within(codebook, &query, rows + i * D, 0.2f, cells),
+                         within);
+            cr_assert(memcmp(cells, expected_within, within * sizeof *cells) == 0, "%s",
+                      KERNELS[k]);
         }
     }
     free(rows);
@@ -210,6 +217,48 @@ Test(vector_codebook, the_first_cell_of_a_query_is_the_one_its_row_is_in)
     }
     free(rows);
     free(values);
+    codebook_unref(codebook);
+}
+
+/* The @nprobe nearest come first among those within reach, as far as they are. */
+static size_t check_within(const struct codebook *codebook, const float *unit, size_t nprobe)
+{
+    uint32_t ordered[CELLS], within[CELLS];
+    const uint32_t probes = (uint32_t)nprobe;
+    struct codebook_query query;
+    size_t count, next = 0, missed = 0;
+    float reach;
+
+    codebook_query_init(&query, codebook, unit);
+    codebook_query_cells(codebook, unit, CELLS, ordered);
+    cr_assert(codebook_typical_reaches(codebook, unit, 1, &probes, 1, &reach));
+    count = codebook_query_cells_within(codebook, &query, unit, reach * 1.0001f, within);
+    cr_assert_leq(count, nprobe + 1, "up to a tie");
+    for (size_t c = 0; c < nprobe; c++) {
+        if (next < count && within[next] == ordered[c])
+            next++;
+        else
+            missed++;
+    }
+    return missed;
+}
+
+Test(vector_codebook, cells_within_reach_are_the_nearest_but_for_a_few)
+{
+    struct vector_random random = { 25 };
+    struct codebook *codebook = with_cells(25);
+    float *rows = vector_random_units(&random, N, D, 20);
+    size_t missed = 0;
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < N; i++)
+        for (size_t nprobe = 2; nprobe <= CELLS; nprobe += 2) {
+            missed += check_within(codebook, rows + i * D, nprobe);
+            wanted += nprobe;
+        }
+    cr_expect_leq(missed * 20, wanted, "%zu of %zu", missed, wanted);
+    cr_expect_eq(check_within(codebook, rows, CELLS), 0);
+    free(rows);
     codebook_unref(codebook);
 }
 

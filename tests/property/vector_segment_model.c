@@ -204,13 +204,28 @@ static bool contains(const uint32_t *cells, size_t n, uint32_t cell)
     return false;
 }
 
-static void probe(const struct model *model, const float *unit, size_t nprobe, bool *ret)
+static size_t probed_cells(const struct model *model, const float *unit,
+                           const struct segment_search *options, uint32_t *ret)
+{
+    struct codebook_query query;
+
+    if (options->reach == 0) {
+        codebook_query_cells(model->codebook, unit, options->nprobe, ret);
+        return options->nprobe;
+    }
+    codebook_query_init(&query, model->codebook, unit);
+    return codebook_query_cells_within(model->codebook, &query, unit, options->reach, ret);
+}
+
+static void probe(const struct model *model, const float *unit,
+                  const struct segment_search *options, bool *ret)
 {
     uint32_t cells[CELLS];
-    bool all = nprobe == 0 || nprobe >= model->kind->cells;
+    bool all =
+        model->kind->cells == 0 ||
+        (options->reach == 0 && (options->nprobe == 0 || options->nprobe >= model->kind->cells));
+    size_t nprobe = all ? 0 : probed_cells(model, unit, options, cells);
 
-    if (!all)
-        codebook_query_cells(model->codebook, unit, nprobe, cells);
     for (size_t i = 0; i < MODEL_VECTORS; i++)
         ret[i] = all || contains(cells, nprobe, model->cells[i]);
 }
@@ -285,7 +300,7 @@ size_t model_search(const struct model *model, struct segment *segment, const fl
     memcpy(scores.approximate, scores.refined, sizeof scores.approximate);
     if (model->kind->coded)
         score_codes(model, unit, scores.approximate);
-    probe(model, unit, options->nprobe, scores.probed);
+    probe(model, unit, options, scores.probed);
     find_rows(model, segment, has_row);
     for (size_t i = 0; i < MODEL_IDS; i++) {
         int vector = model->vector_of[i];
@@ -353,6 +368,9 @@ static struct segment_search random_options(struct model *model)
     return (struct segment_search){
         .r = rs[vector_random_below(random, 5)],
         .k = ks[vector_random_below(random, 4)],
+        .reach = vector_random_below(random, 3) == 0
+                     ? (float)(1 + vector_random_below(random, 50)) / 100
+                     : 0,
         .nprobe = vector_random_below(random, CELLS + 2),
         .codes_only = vector_random_below(random, 4) == 0,
     };

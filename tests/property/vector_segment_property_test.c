@@ -141,7 +141,7 @@ static void search_split(struct model *model, struct segment **segments, size_t 
         segment_search(segments[s], model->queries, 1, &options, &arena, &parts[s], &st);
     cr_assert_eq(st.code, STATUS_OK);
     wanted = model_search(model, whole, model->queries, &options, expected);
-    all = (struct segment_hits){ merged, merge(parts, count, r, merged) };
+    all = (struct segment_hits){ .hits = merged, .count = merge(parts, count, r, merged) };
     model_expect_hits(model, &all, expected, wanted);
     arena_deinit(&arena);
 }

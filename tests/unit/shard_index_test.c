@@ -749,7 +749,7 @@ Test(index, both_codebooks_can_be_asked_for_until_one_is_retired)
 static struct buf calibration_bytes(uint64_t version)
 {
     const struct calibration_setting setting = {
-        .nprobe = 4, .rerank = 50, .recall = 0.9f, .cost = 1
+        .reach = 0.2f, .rerank = 50, .recall = 0.9f, .cost = 1
     };
     struct calibration calibration;
     struct buf bytes = { 0 };

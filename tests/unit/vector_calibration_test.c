@@ -9,65 +9,66 @@
 
 static const uint32_t cell_counts[] = { 16, 256, 512, 1024, 2048, 4096 };
 
-Test(vector_calibration, the_grid_reaches_from_few_cells_to_all_of_them)
+Test(vector_calibration, typical_reaches_are_measured_from_most_cells_to_few)
 {
     for (size_t i = 0; i < 6; i++) {
-        struct calibration_setting grid[CALIBRATION_MAX_SETTINGS];
-        size_t count = calibration_grid(cell_counts[i], 1000000, grid);
-        uint32_t least = cell_counts[i];
-        bool all = false;
-        cr_assert(count >= 20 && count <= CALIBRATION_MAX_SETTINGS);
-        for (size_t s = 0; s < count; s++) {
-            cr_assert_lt(grid[s].nprobe, cell_counts[i]);
-            cr_assert(grid[s].rerank >= CALIBRATION_K && grid[s].cost > 0);
-            all = all || grid[s].nprobe == 0;
-            least = grid[s].nprobe > 0 && grid[s].nprobe < least ? grid[s].nprobe : least;
-        }
-        cr_assert(all);
-        cr_assert_leq(least, 2);
+        uint32_t probes[CALIBRATION_MAX_REACHES];
+        size_t count = calibration_probes(cell_counts[i], probes);
+        cr_assert(count >= 5 && count <= CALIBRATION_MAX_REACHES);
+        cr_assert_lt(probes[0], cell_counts[i]);
+        for (size_t p = 1; p < count; p++)
+            cr_assert_lt(probes[p], probes[p - 1]);
+        cr_assert(probes[count - 1] > 1 && probes[count - 1] <= cell_counts[i] / 8 + 8);
+    }
+}
+
+Test(vector_calibration, the_grid_has_all_cells_and_each_reach_that_is_one)
+{
+    static const float reaches[] = { 0.5f, 0.5f, 0.3f, 0 };
+    struct calibration_setting grid[CALIBRATION_MAX_SETTINGS];
+    size_t count = calibration_grid(512, reaches, 4, grid);
+
+    cr_assert_eq(count, 3 * 4);
+    for (size_t s = 0; s < count; s++) {
+        cr_assert_eq(grid[s].reach, s < 4 ? 0 : s < 8 ? 0.5f : 0.3f);
+        cr_assert_geq(grid[s].rerank, CALIBRATION_K);
+        cr_assert(s % 4 == 0 || grid[s].rerank > grid[s - 1].rerank);
     }
 }
 
 Test(vector_calibration, without_cells_only_the_rerank_varies)
 {
     struct calibration_setting grid[CALIBRATION_MAX_SETTINGS];
-    size_t count = calibration_grid(0, 10000, grid);
+    size_t count = calibration_grid(0, NULL, 0, grid);
 
     cr_assert_geq(count, 8);
     for (size_t s = 0; s < count; s++) {
-        cr_assert_eq(grid[s].nprobe, 0);
+        cr_assert_eq(grid[s].reach, 0);
         cr_assert(s == 0 || grid[s].rerank > grid[s - 1].rerank);
-        cr_assert(s == 0 || grid[s].cost > grid[s - 1].cost);
     }
     cr_assert_eq(grid[0].rerank, 50);
     cr_assert_eq(grid[count - 1].rerank, 500);
 }
 
-Test(vector_calibration, more_cells_or_more_rows_cost_more)
+Test(vector_calibration, more_codes_more_cells_or_more_rows_cost_more)
 {
-    struct calibration_setting grid[CALIBRATION_MAX_SETTINGS];
-    size_t count = calibration_grid(512, 100000, grid);
+    float cost = calibration_cost(50, 10000, 20, 512);
 
-    for (size_t a = 0; a < count; a++)
-        for (size_t b = 0; b < count; b++) {
-            bool fewer =
-                grid[a].nprobe != 0 && (grid[b].nprobe == 0 || grid[a].nprobe < grid[b].nprobe);
-            if (fewer && grid[a].rerank == grid[b].rerank)
-                cr_assert_lt(grid[a].cost, grid[b].cost);
-            if (grid[a].nprobe == grid[b].nprobe && grid[a].rerank < grid[b].rerank)
-                cr_assert_lt(grid[a].cost, grid[b].cost);
-        }
+    cr_assert_gt(calibration_cost(51, 10000, 20, 512), cost);
+    cr_assert_gt(calibration_cost(50, 10100, 20, 512), cost);
+    cr_assert_gt(calibration_cost(50, 10000, 21, 512), cost);
+    cr_assert_gt(calibration_cost(50, 10000, 20, 1024), cost);
 }
 
 static struct calibration fitted(void)
 {
     static const struct calibration_setting settings[] = {
-        { .nprobe = 0, .rerank = 100, .recall = 0.99f, .cost = 1000 },
-        { .nprobe = 2, .rerank = 20, .recall = 0.60f, .cost = 10 },
-        { .nprobe = 4, .rerank = 20, .recall = 0.75f, .cost = 20 },
-        { .nprobe = 2, .rerank = 400, .recall = 0.70f, .cost = 50 }, /* worse than a cheaper one */
-        { .nprobe = 8, .rerank = 100, .recall = 0.95f, .cost = 100 },
-        { .nprobe = 16, .rerank = 20, .recall = 0.95f, .cost = 110 }, /* no better */
+        { .reach = 0, .rerank = 100, .recall = 0.99f, .cost = 1000 },
+        { .reach = 0.2f, .rerank = 20, .recall = 0.60f, .cost = 10 },
+        { .reach = 0.4f, .rerank = 20, .recall = 0.75f, .cost = 20 },
+        { .reach = 0.2f, .rerank = 400, .recall = 0.70f, .cost = 50 }, /* a cheaper one is better */
+        { .reach = 0.8f, .rerank = 60, .recall = 0.95f, .cost = 100 },
+        { .reach = 1.6f, .rerank = 20, .recall = 0.95f, .cost = 110 }, /* no better */
     };
     struct calibration calibration;
 
@@ -92,26 +93,24 @@ Test(vector_calibration, the_cheapest_that_reaches_the_target_is_chosen)
     struct calibration calibration = fitted();
     struct calibration none = { .queries = 0 };
 
-    cr_assert_eq(calibration_choose(&calibration, 0)->nprobe, 2);
-    cr_assert_eq(calibration_choose(&calibration, 0.75f)->nprobe, 4);
-    cr_assert_eq(calibration_choose(&calibration, 0.76f)->nprobe, 8);
-    cr_assert_eq(calibration_choose(&calibration, 0.99f)->nprobe, 0);
-    cr_assert_eq(calibration_choose(&calibration, 1)->nprobe, 0, "else the one with the most");
+    cr_assert_eq(calibration_choose(&calibration, 0)->reach, 0.2f);
+    cr_assert_eq(calibration_choose(&calibration, 0.75f)->reach, 0.4f);
+    cr_assert_eq(calibration_choose(&calibration, 0.76f)->reach, 0.8f);
+    cr_assert_eq(calibration_choose(&calibration, 0.99f)->reach, 0);
+    cr_assert_eq(calibration_choose(&calibration, 1)->reach, 0, "else the one with the most");
     cr_assert_null(calibration_choose(&none, 0.9f));
 }
 
-Test(vector_calibration, what_a_setting_gives_is_the_best_it_contains)
+Test(vector_calibration, what_all_cells_give_is_the_best_with_no_more_rows)
 {
     struct calibration calibration = fitted();
     struct calibration none = { .queries = 0 };
 
-    cr_assert_eq(calibration_expect(&calibration, 1, 1000), 0);
-    cr_assert_eq(calibration_expect(&calibration, 2, 20), 0.60f);
-    cr_assert_eq(calibration_expect(&calibration, 100, 19), 0);
-    cr_assert_eq(calibration_expect(&calibration, 100, 99), 0.75f);
-    cr_assert_eq(calibration_expect(&calibration, 100, 1000), 0.95f);
-    cr_assert_eq(calibration_expect(&calibration, 0, 100), 0.99f, "0 is all cells");
-    cr_assert_eq(calibration_expect(&none, 0, 1000), 0);
+    cr_assert_eq(calibration_expect(&calibration, 19), 0);
+    cr_assert_eq(calibration_expect(&calibration, 20), 0.75f);
+    cr_assert_eq(calibration_expect(&calibration, 60), 0.95f);
+    cr_assert_eq(calibration_expect(&calibration, 100), 0.99f);
+    cr_assert_eq(calibration_expect(&none, 1000), 0);
 }
 
 static struct buf serialized(const struct calibration *calibration)
@@ -177,13 +176,17 @@ static void forge_checksum(struct buf *buf)
 Test(vector_calibration, impossible_values_are_refused_though_the_checksum_fits)
 {
     static const float impossible[] = { NAN, INFINITY, -1, 1.5f };
-    enum { RECALL_OF_LAST = 32 + 3 * 16 + 8, COST_OF_LAST = RECALL_OF_LAST + 4 };
+    enum { LAST = 32 + 3 * 16, REACH = LAST, RECALL = LAST + 8, COST = LAST + 12 };
+    static const size_t places[] = { REACH, RECALL, COST };
     struct calibration calibration = fitted();
 
     for (size_t i = 0; i < 4; i++)
-        for (size_t at = RECALL_OF_LAST; at <= COST_OF_LAST; at += 4) {
-            struct buf buf = serialized(&calibration);
-            memcpy(buf.data + at, &impossible[i], 4); /* 1.5 costs less than the one before */
+        for (size_t p = 0; p < 3; p++) {
+            struct buf buf;
+            if (places[p] == REACH && impossible[i] == 1.5f)
+                continue; /* a reach may be that long */
+            buf = serialized(&calibration);
+            memcpy(buf.data + places[p], &impossible[i], 4); /* 1.5 costs less than another */
             forge_checksum(&buf);
             cr_assert_eq(parse(&buf, buf.size), STATUS_DATA_LOSS);
             buf_deinit(&buf);
@@ -195,7 +198,7 @@ Test(vector_calibration, a_newer_format_is_named_as_such)
     struct calibration calibration = fitted();
     struct buf buf = serialized(&calibration);
 
-    buf.data[8] = 2;
+    buf.data[8] = 3;
     cr_assert_eq(parse(&buf, buf.size), STATUS_FAILED_PRECONDITION);
     buf_deinit(&buf);
 }

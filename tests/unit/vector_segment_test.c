@@ -79,7 +79,7 @@ static enum status_code search_axis(struct segment *segment, size_t axis, size_t
 Test(vector_segment_unit, an_empty_one_finds_nothing)
 {
     struct segment *segment = segment_of(NULL);
-    struct segment_hits hits = { NULL, 7 };
+    struct segment_hits hits = { .count = 7 };
     struct arena arena;
 
     arena_init(&arena, 1 << 16);
@@ -95,7 +95,7 @@ Test(vector_segment_unit, an_empty_one_finds_nothing)
 Test(vector_segment_unit, asking_for_nothing_gives_nothing)
 {
     struct segment *segment = segment_of(NULL);
-    struct segment_hits hits = { NULL, 7 };
+    struct segment_hits hits = { .count = 7 };
     struct arena arena;
 
     arena_init(&arena, 1 << 16);
@@ -194,7 +194,7 @@ Test(vector_segment_unit, a_filter_is_stale_after_a_put_but_not_after_a_removal)
     struct segment *segment = segment_of(NULL);
     struct segment_filter *filter;
     struct segment_search options = { .r = 10 };
-    struct segment_hits hits = { NULL, 7 };
+    struct segment_hits hits = { .count = 7 };
     struct status st = { 0 };
     struct arena arena;
     float query[D] = { 1 };
@@ -236,7 +236,7 @@ Test(vector_segment_unit, a_search_can_be_cancelled_at_any_poll)
 
     fill(segment, 40 * GROUP);
     for (; code == STATUS_CANCELLED; polls++) {
-        struct segment_hits hits = { NULL, 7 };
+        struct segment_hits hits = { .count = 7 };
         struct status st = { 0 };
         struct arena arena;
         int left = polls;
@@ -254,7 +254,7 @@ Test(vector_segment_unit, a_search_can_be_cancelled_at_any_poll)
 Test(vector_segment_unit, an_arena_that_is_too_small_is_an_error)
 {
     struct segment *segment = segment_of(NULL);
-    struct segment_hits hits = { NULL, 7 };
+    struct segment_hits hits = { .count = 7 };
     struct arena arena;
 
     fill(segment, MANY);
@@ -320,7 +320,7 @@ Test(vector_segment_unit, searches_survive_every_failed_allocation)
 
     fill(segment, MANY);
     for (; code != STATUS_OK; n++) {
-        struct segment_hits hits = { NULL, 7 };
+        struct segment_hits hits = { .count = 7 };
         struct arena arena;
         arena_init(&arena, 1 << 20);
         alloc_fault_at(n);
