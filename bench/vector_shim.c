@@ -79,6 +79,33 @@ void shim_scan(const struct codebook *codebook, const float *unit, const uint8_t
                                   CODEBOOK_PARTS, KERNEL_GROUP_WORDS, UINT16_MAX, sums, pass);
 }
 
+/* The same for @units [64][D] at once. */
+void shim_scan_batch(const struct codebook *codebook, const float *units, const uint8_t *codes,
+                     size_t groups, size_t repeats)
+{
+    enum { TABLE = CODEBOOK_PARTS * CODEBOOK_CENTROIDS };
+    struct codebook_query *queries = aligned_alloc(64, KERNEL_BATCH * sizeof *queries);
+    uint8_t *tables = shim_pages((size_t)KERNEL_BATCH * TABLE);
+    uint16_t thresholds[KERNEL_BATCH] __attribute__((aligned(64)));
+    uint16_t sums[KERNEL_GROUP * KERNEL_BATCH] __attribute__((aligned(64)));
+    uint64_t pass[KERNEL_GROUP];
+
+    if (queries == NULL)
+        abort();
+    for (size_t q = 0; q < KERNEL_BATCH; q++) {
+        codebook_query_init(&queries[q], codebook, units + q * D);
+        thresholds[q] = UINT16_MAX;
+    }
+    vector_kernel_interleave(queries->table[0], sizeof *queries, KERNEL_BATCH, CODEBOOK_PARTS,
+                             tables);
+    for (size_t i = 0; i < repeats; i++)
+        for (size_t j = 0; j < groups; j++)
+            vector_kernel()->scan_batch(tables, codes + j * KERNEL_GROUP * CODEBOOK_PARTS,
+                                        CODEBOOK_PARTS, KERNEL_GROUP_WORDS, thresholds, sums, pass);
+    free(tables);
+    free(queries);
+}
+
 typedef uint64_t lanes __attribute__((vector_size(64)));
 
 /* Reads @bytes, a multiple of 512, @repeats times: what a scan would take if it computed nothing.

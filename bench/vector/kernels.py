@@ -8,6 +8,7 @@ from bench.vector.data import K
 
 IN_CACHE_GROUPS = 32  # 384 KiB of codes: beside the table in any L2 of this decade
 SMALL = 100000
+BATCHES = (16, 32, ours.BATCH)
 LEAST_BYTES = 200e6  # to scan or to read in a round
 
 
@@ -19,19 +20,19 @@ def run(world):
     step("training")
     flat = world.engine(small, with_cells=False)
     step("kernels")
-    rate = _kernels(world, flat.codebook, small, large)
+    rates = _kernels(world, flat.codebook, small, large)
     step(f"Faiss's codes of {small}")
     pq, fast = rivals.faiss_codes(small, "PQ48x8np", 65536), rivals.faiss_codes(small, "PQ96x4fs", 65536)
     step(f"searches of {small}")
-    found = _searches(world, small, flat.segment(), pq, fast, queries=200)
-    _against_kernel(world, small, rate, found["Faiss PQ48x8, one at a time"])
+    found = _searches(world, small, flat.segment(), pq, fast, queries=4 * ours.BATCH)
+    _against_kernel(world, small, rates, found["Faiss PQ48x8, one at a time"])
     step("AVX2")
     _avx2(world, small, flat.segment(), pq)
     step(f"Faiss's codes of {large}")
     pq, fast = rivals.faiss_codes(large, "PQ48x8np", 16384), rivals.faiss_codes(large, "PQ96x4fs", 16384)
     flat = world.engine(large, with_cells=False)
     step(f"searches of {large}")
-    found = _searches(world, large, flat.segment(), pq, fast, queries=64)
+    found = _searches(world, large, flat.segment(), pq, fast, queries=ours.BATCH)
     step("plain reads")
     _bandwidth(world, large, flat.segment())
 
@@ -41,38 +42,42 @@ def _groups(data):
 
 
 def _kernels(world, codebook, small, large):
-    """Rows for each kernel and a plain read, in cache and over all codes. The rate of ours over the small data set."""
+    """Rows for each kernel and a plain read, in cache and over all codes. The rates of ours over the small data set."""
     group_bytes = ours.GROUP * ours.CODE_BYTES
     pages = ours.Pages(_groups(large) * group_bytes)
     pages.bytes[:] = np.random.default_rng(3).integers(0, 256, pages.size, dtype=np.uint8)
-    unit = small.queries[0]
     chosen = ours.kernels()[-1]
     for where, groups in (("in L2", IN_CACHE_GROUPS), (f"{len(small.rows):,} codes", _groups(small)),
                           (f"{len(large.rows):,} codes", _groups(large))):
         repeats = max(1, round(LEAST_BYTES / (groups * group_bytes)))
-        works = {name: Work(_scan(name, pages, codebook, unit, groups, repeats if name == chosen else max(1, repeats // 8)),
-                            groups * ours.GROUP * (repeats if name == chosen else max(1, repeats // 8)))
-                 for name in ours.kernels()}
+        fewer = max(1, repeats // 8)
+        works = {}
+        for name in ours.kernels():
+            works[name] = _scan(name, pages, codebook, small.queries, groups, repeats if name == chosen else fewer, 1)
+            works[f"{name} for {ours.BATCH} queries"] = _scan(name, pages, codebook, small.queries, groups, fewer, ours.BATCH)
         works["read"] = Work(lambda: pages.read(groups * group_bytes, repeats), groups * group_bytes * repeats)
         timed = interleaved(works)
         ours.select(chosen)
-        for name in ours.kernels():
-            codes = timed[name].rate
-            world.report.add(f"scan kernel {name}, {where}", 1e9 / codes, "ns/code", rival="plain read",
-                             rival_value=1e9 / (timed["read"].rate / ours.CODE_BYTES), lower_is_better=True, data="random codes",
-                             note=f"{codes * ours.CODE_BYTES / 1e9:.1f} GB/s; plain read {timed['read'].rate / 1e9:.1f} GB/s; "
-                                  f"rounds {timed[name].spread}")
+        read = timed.pop("read")
+        for name, work in timed.items():
+            world.report.add(f"scan kernel {name}, {where}", 1e9 / work.rate, "ns/code", rival="plain read",
+                             rival_value=1e9 / (read.rate / ours.CODE_BYTES), lower_is_better=True, data="random codes",
+                             note=f"of each query; {work.rate * ours.CODE_BYTES / 1e9:.1f} GB/s; plain read {read.rate / 1e9:.1f} GB/s; "
+                                  f"rounds {work.spread}")
         if groups == _groups(small):
-            rate = timed[chosen]
-    return rate
+            rates = {"one query": timed[chosen], f"{ours.BATCH} queries": timed[f"{chosen} for {ours.BATCH} queries"]}
+    return rates
 
 
-def _scan(name, pages, codebook, unit, groups, repeats):
+def _scan(name, pages, codebook, units, groups, repeats, queries):
     def run():
         ours.select(name)
-        pages.scan(codebook, unit, groups, repeats)
+        if queries == 1:
+            pages.scan(codebook, units[0], groups, repeats)
+        else:
+            pages.scan_batch(codebook, units, groups, repeats)
 
-    return run
+    return Work(run, groups * ours.GROUP * repeats * queries)
 
 
 def _batches(search, queries, size):
@@ -85,17 +90,18 @@ def _searches(world, data, segment, pq, fast, queries):
     few = data.queries[: queries // 2]
     searcher = ours.Searcher(segment, some)
     works = {"ours, one at a time": one_by_one(*searcher.call())}
-    for size in (16, 32):
+    for size in BATCHES:
         works[f"ours, batches of {size}"] = _batches(searcher, some, size)
     for rival, asked in ((pq, few), (fast, some)):
         works[f"{rival.name}, one at a time"] = one_by_one(*rival.call(asked))
-        works[f"{rival.name}, batches of 32"] = Work(rival.in_batches(asked, 32), len(asked))
+        works[f"{rival.name}, batches of {ours.BATCH}"] = Work(rival.in_batches(asked, ours.BATCH), len(asked))
     timed = interleaved(works)
-    for mine, how in (("one at a time", "one at a time"), ("batches of 16", "batches of 32"), ("batches of 32", "batches of 32")):
+    for mine in ("one at a time", *(f"batches of {size}" for size in BATCHES)):
+        how = mine if mine == "one at a time" else f"batches of {ours.BATCH}"
         for rival in (pq, fast):
             _compare(world, f"search by code, {len(data.rows):,}, {mine}", timed[f"ours, {mine}"], f"{rival.name}, {how}",
                      timed[f"{rival.name}, {how}"], data)
-    for size in (16, 32):
+    for size in BATCHES:
         _compare(world, f"search by code, {len(data.rows):,}, batches of {size}", timed[f"ours, batches of {size}"],
                  "ours, one at a time", timed["ours, one at a time"], data)
     searcher.free()
@@ -107,10 +113,12 @@ def _compare(world, name, mine, rival, theirs, data, note=""):
                      note=f"k = {K}, all codes; {note}rounds {mine.spread}, rival's {theirs.spread}")
 
 
-def _against_kernel(world, data, kernel, pq):
+def _against_kernel(world, data, rates, pq):
     codes = pq.rate * len(data.rows)
-    world.report.add(f"scan kernel, {len(data.rows):,} codes", kernel.rate / 1e6, "M codes/s", rival="Faiss PQ48x8, whole search",
-                     rival_value=codes / 1e6, data=str(data), note=f"rounds {kernel.spread}, rival's {pq.spread}")
+    for queries, kernel in rates.items():
+        world.report.add(f"scan kernel, {queries}, {len(data.rows):,} codes", kernel.rate / 1e6, "M codes/s",
+                         rival="Faiss PQ48x8, whole search", rival_value=codes / 1e6, data=str(data),
+                         note=f"for each query; rounds {kernel.spread}, rival's {pq.spread}")
 
 
 def _avx2(world, data, segment, pq):

@@ -9,6 +9,7 @@ from bench.vector.data import DIMENSION, K
 
 CODE_BYTES = 48
 GROUP = 256
+BATCH = 64  # queries whose codes are scanned at once
 FORMATS = {"int8": 0, "float16": 1}
 ROW_BYTES = {"int8": 4 + DIMENSION, "float16": 2 * DIMENSION}
 KERNELS = ("portable", "neon", "avx2", "avx512bw", "avx512vbmi", "avx512amx")
@@ -23,6 +24,7 @@ _PROTOTYPES = {
     "shim_kernel_name": (c_char_p,),
     "shim_pages": (c_void_p, c_size_t),
     "shim_scan": (None, c_void_p, c_void_p, c_void_p, c_size_t, c_size_t),
+    "shim_scan_batch": (None, c_void_p, c_void_p, c_void_p, c_size_t, c_size_t),
     "shim_read": (c_uint64, c_void_p, c_size_t, c_size_t),
     "shim_cells_for": (c_uint32, c_uint64),
     "shim_train": (c_char_p, c_void_p, c_size_t, c_uint64, c_uint32, POINTER(c_void_p)),
@@ -107,6 +109,10 @@ class Pages:
 
     def scan(self, codebook, unit, groups, repeats):
         _lib.shim_scan(codebook.handle, _at(unit), self._at, groups, repeats)
+
+    def scan_batch(self, codebook, units, groups, repeats):
+        """For BATCH queries."""
+        _lib.shim_scan_batch(codebook.handle, _at(units[:BATCH]), self._at, groups, repeats)
 
 
 class Codebook:

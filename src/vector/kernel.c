@@ -108,3 +108,49 @@ void vector_kernel_pack(const int8_t *matrix, size_t d, size_t columns, uint8_t 
             column[k / 4 * 64 + k % 4] = (uint8_t)(matrix[k * columns + j] + 128);
     }
 }
+
+/* ---- tables of many queries ---- */
+
+enum { SQUARE = 16 };
+
+typedef uint8_t bytes16 __attribute__((vector_size(SQUARE)));
+
+static const bytes16 LOWER = { 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23 };
+static const bytes16 UPPER = { 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31 };
+
+/* Sixteen rows of sixteen bytes: each round interleaves a row with the eighth behind it. */
+static void transpose(bytes16 rows[SQUARE])
+{
+    bytes16 next[SQUARE];
+
+    for (size_t round = 0; round < 4; round++) {
+        for (size_t i = 0; i < SQUARE / 2; i++) {
+            next[2 * i] = __builtin_shuffle(rows[i], rows[SQUARE / 2 + i], LOWER);
+            next[2 * i + 1] = __builtin_shuffle(rows[i], rows[SQUARE / 2 + i], UPPER);
+        }
+        memcpy(rows, next, sizeof next);
+    }
+}
+
+/* The query of a column: sums of even columns come out first, then those of odd ones. */
+static size_t query_of(size_t column)
+{
+    return column / 2 + column % 2 * (KERNEL_BATCH / 2);
+}
+
+void vector_kernel_interleave(const uint8_t *tables, size_t stride, size_t queries, size_t parts,
+                              uint8_t *ret_tables)
+{
+    for (size_t c = 0; c < parts * KERNEL_CENTROIDS; c += SQUARE)
+        for (size_t column = 0; column < KERNEL_BATCH; column += SQUARE) {
+            bytes16 rows[SQUARE] = { { 0 } };
+            for (size_t i = 0; i < SQUARE; i++) {
+                size_t query = query_of(column + i);
+                if (query < queries)
+                    memcpy(&rows[i], tables + query * stride + c, SQUARE);
+            }
+            transpose(rows);
+            for (size_t i = 0; i < SQUARE; i++)
+                memcpy(ret_tables + (c + i) * KERNEL_BATCH + column, &rows[i], SQUARE);
+        }
+}

@@ -21,6 +21,7 @@ enum {
     KERNEL_GROUP = 64 * KERNEL_GROUP_WORDS, /* most codes of a group */
     KERNEL_CENTROIDS = 256,
     KERNEL_COLUMNS = 16, /* a packed matrix has a multiple of so many columns */
+    KERNEL_BATCH = 64,   /* queries that are scanned for at once */
 };
 
 struct vector_range {
@@ -40,6 +41,17 @@ struct vector_kernel {
      */
     void (*scan)(const uint8_t *table, const uint8_t *codes, size_t parts, size_t words,
                  uint16_t threshold, uint16_t *ret_sums, uint64_t *ret_pass);
+
+    /**
+     * The same for many queries: less work than scan() for each, from @batch_from queries on.
+     * @tables [parts][256][64], made by vector_kernel_interleave()
+     * @thresholds [64], 64-byte aligned
+     * @ret_sums [64 * words][64]; sums of query q of code i at [i][q]
+     * @ret_pass [64 * words]; bit q of word i is set where the code's sum >= thresholds[q]
+     */
+    void (*scan_batch)(const uint8_t *tables, const uint8_t *codes, size_t parts, size_t words,
+                       const uint16_t *thresholds, uint16_t *ret_sums, uint64_t *ret_pass);
+    size_t batch_from;
 
     /** Sum of @query[i] * @row[i]; any alignment; no partial sum may leave int32. */
     int32_t (*dot_i16_i8)(const int16_t *query, const int8_t *row, size_t d);
@@ -107,5 +119,12 @@ bool vector_kernel_select(const char *name);
 /** Puts @matrix [d][columns], each within ±127, into the order that products() and encode() read:
  * [columns / 16][d / 4][16][4], plus 128. @d a multiple of 4. */
 void vector_kernel_pack(const int8_t *matrix, size_t d, size_t columns, uint8_t *ret_packed);
+
+/**
+ * The tables of @queries queries, each @stride bytes behind the one before and as scan() reads it,
+ * in the order that scan_batch() reads; zeros where there is no query.
+ */
+void vector_kernel_interleave(const uint8_t *tables, size_t stride, size_t queries, size_t parts,
+                              uint8_t *ret_tables);
 
 #endif

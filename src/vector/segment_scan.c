@@ -54,6 +54,55 @@ static void scan_codes(struct segment_searching *searching, size_t query, size_t
     }
 }
 
+/* ---- codes, for many queries ---- */
+
+/* What codes must reach for each query; nothing does for those that are not asked. */
+static void set_thresholds(const struct segment_searching *searching, uint64_t queries,
+                           uint16_t *ret)
+{
+    for (size_t q = 0; q < SEGMENT_BATCH; q++)
+        ret[q] = queries >> q & 1 ? searching->lists[q].least_sum : UINT16_MAX;
+}
+
+static void push_passing_queries(struct segment_searching *searching,
+                                 const struct segment_entry *entry, size_t place,
+                                 const uint16_t *sums, const uint64_t *pass)
+{
+    for (size_t word = 0; word < entry->words; word++)
+        for (uint64_t codes = entry->valid[word]; codes != 0; codes &= codes - 1) {
+            size_t i = SEGMENT_WORD * word + (size_t)__builtin_ctzll(codes);
+            for (uint64_t bits = pass[i]; bits != 0; bits &= bits - 1) {
+                size_t query = (size_t)__builtin_ctzll(bits);
+                shortlist_push(&searching->lists[query], (uint32_t)(place + i),
+                               sums[SEGMENT_BATCH * i + query]);
+            }
+        }
+}
+
+void segment_scan_batch(struct segment_searching *searching, uint64_t queries, size_t first,
+                        size_t count)
+{
+    uint16_t sums[SEGMENT_GROUP * SEGMENT_BATCH] __attribute__((aligned(64)));
+    uint16_t thresholds[SEGMENT_BATCH] __attribute__((aligned(64)));
+    uint64_t pass[SEGMENT_GROUP];
+
+    for (size_t i = first; i < first + count; i++) {
+        const struct segment_entry *entry = &searching->snapshot.entries[i];
+        if (i + 1 < searching->snapshot.count)
+            prefetch_codes(entry + 1);
+        set_thresholds(searching, queries, thresholds);
+        vector_kernel()->scan_batch(searching->batch_tables, entry->codes, CODEBOOK_PARTS,
+                                    entry->words, thresholds, sums, pass);
+        push_passing_queries(searching, entry, i * SEGMENT_GROUP, sums, pass);
+        for (uint64_t bits = queries; bits != 0; bits &= bits - 1) {
+            size_t query = (size_t)__builtin_ctzll(bits);
+            searching->scanned_codes[query] += (size_t)SEGMENT_WORD * entry->words;
+            if (shortlist_is_full(&searching->lists[query]))
+                make_room(searching, query);
+        }
+    }
+}
+
 /* ---- rows ---- */
 
 static void offer_row(struct topk *best, const struct segment_group *group, size_t place,

@@ -15,7 +15,7 @@ struct probes {
     uint32_t *cells; /* NULL: all cells, in one run */
     size_t count;
     size_t most;      /* of one query; 0: all, whichever they are */
-    uint32_t *masks;  /* [cells of the codebook], 0 between batches */
+    uint64_t *masks;  /* [cells of the codebook], 0 between batches */
     uint32_t *chosen; /* [most], of one query */
     struct segment_run *runs;
 };
@@ -65,7 +65,7 @@ static void probe(struct search *search, const float *unit, size_t query)
         uint32_t cell = probes->chosen[i];
         if (probes->masks[cell] == 0)
             probes->cells[probes->count++] = cell;
-        probes->masks[cell] |= (uint32_t)1 << query;
+        probes->masks[cell] |= (uint64_t)1 << query;
     }
 }
 
@@ -141,15 +141,36 @@ static enum status_code poll(struct search *search, struct status *st)
     return STATUS_OK;
 }
 
-static void scan_tile(struct search *search, size_t first, size_t count, uint32_t queries)
+/* Tables are interleaved when the first group is wanted by many. */
+static bool interleave(struct segment_searching *searching)
 {
-    for (; queries != 0; queries &= queries - 1) {
-        segment_scan(&search->searching, (size_t)__builtin_ctz(queries), first, count);
-        search->scanned += count;
-    }
+    enum { TABLES = KERNEL_BATCH * CODEBOOK_PARTS * CODEBOOK_CENTROIDS };
+
+    if (searching->batch_tables != NULL)
+        return true;
+    searching->batch_tables = aligned_alloc(64, TABLES);
+    if (searching->batch_tables == NULL)
+        return false;
+    vector_kernel_interleave(searching->codes[0].table[0], sizeof *searching->codes,
+                             searching->queries, CODEBOOK_PARTS, searching->batch_tables);
+    return true;
 }
 
-static enum status_code scan_run(struct search *search, struct segment_run run, uint32_t queries,
+static void scan_tile(struct search *search, size_t first, size_t count, uint64_t queries)
+{
+    struct segment_searching *searching = &search->searching;
+    size_t n = (size_t)__builtin_popcountll(queries);
+
+    search->scanned += count * n;
+    if (searching->codes != NULL && n >= vector_kernel()->batch_from && interleave(searching)) {
+        segment_scan_batch(searching, queries, first, count);
+        return;
+    }
+    for (; queries != 0; queries &= queries - 1)
+        segment_scan(searching, (size_t)__builtin_ctzll(queries), first, count);
+}
+
+static enum status_code scan_run(struct search *search, struct segment_run run, uint64_t queries,
                                  struct status *st)
 {
     for (size_t i = 0; i < run.count; i += TILE) {
@@ -163,7 +184,7 @@ static enum status_code scan_run(struct search *search, struct segment_run run, 
 static enum status_code scan_all(struct search *search, struct status *st)
 {
     const struct probes *probes = &search->probes;
-    uint32_t everyone = UINT32_MAX >> (32 - search->searching.queries);
+    uint64_t everyone = UINT64_MAX >> (64 - search->searching.queries);
 
     if (poll(search, st) != STATUS_OK)
         return st->code;
@@ -214,6 +235,8 @@ static enum status_code search_batch(struct search *search, const float *units,
     search_snapshot(search, units, ret_hits, st);
     segment_snapshot_release(segment, &searching->snapshot);
     free_room(search);
+    free(searching->batch_tables);
+    searching->batch_tables = NULL;
     forget_probes(probes);
     return st->code;
 }

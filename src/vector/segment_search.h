@@ -14,8 +14,8 @@
 #include "src/vector/topk.h"
 
 enum {
-    SEGMENT_BATCH = 32,     /* queries that share a snapshot; their tables fit the L2 cache */
-    SEGMENT_ROWS_BATCH = 8, /* without a codebook */
+    SEGMENT_BATCH = KERNEL_BATCH, /* queries that share a snapshot; their tables fit the L2 cache */
+    SEGMENT_ROWS_BATCH = 8,       /* without a codebook */
 };
 
 struct segment_searching {
@@ -25,6 +25,7 @@ struct segment_searching {
     size_t queries;               /* of this batch */
     size_t wanted;                /* R, but not more than there is */
     struct codebook_query *codes; /* [batch]; NULL without a codebook */
+    uint8_t *batch_tables;        /* theirs, interleaved; NULL until they are wanted */
     struct refine_query *rows; /* [batch] without a codebook, else [1], for one after the other */
     struct segment_snapshot snapshot;
     struct shortlist lists[SEGMENT_BATCH]; /* of codes */
@@ -48,6 +49,11 @@ static inline struct segment_id segment_searching_id(const struct segment_search
 
 /** Looks for @query among the entries [first, first + count) of the snapshot. */
 void segment_scan(struct segment_searching *searching, size_t query, size_t first, size_t count);
+
+/** The same for all of @queries, a bit each, at once: by their codes, whose batch_tables are there.
+ */
+void segment_scan_batch(struct segment_searching *searching, uint64_t queries, size_t first,
+                        size_t count);
 
 /**
  * The hits of @query, @unit [d], from what was found, in the arena.

@@ -113,6 +113,81 @@ static bool scans(const struct vector_kernel *kernel, uint64_t seed)
     return same;
 }
 
+/* A case's codes, and tables of several queries, apart from each other. */
+struct batch_case {
+    struct scan_case scan;
+    size_t queries;
+    size_t stride;
+    uint8_t *tables;
+    uint8_t *interleaved;
+    uint16_t *thresholds; /* [64] */
+};
+
+static struct batch_case batch_case(uint64_t seed)
+{
+    struct vector_random random = { seed };
+    struct batch_case c = { .scan = scan_case(seed),
+                            .queries = 1 + vector_random_below(&random, KERNEL_BATCH) };
+    size_t size = c.scan.parts * 256;
+
+    c.stride = size + vector_random_below(&random, 3) * 16;
+    c.tables = new_array(c.queries * c.stride);
+    c.interleaved = new_array(size * KERNEL_BATCH);
+    c.thresholds = new_array(KERNEL_BATCH * sizeof *c.thresholds);
+    for (size_t i = 0; i < c.queries * c.stride; i++)
+        c.tables[i] = seed % 16 == 0 ? 127 : (uint8_t)vector_random_below(&random, 128);
+    for (size_t q = 0; q < KERNEL_BATCH; q++) {
+        size_t middle = c.scan.parts * 60 + vector_random_below(&random, c.scan.parts * 8);
+        c.thresholds[q] = seed % 5 == 0 ? UINT16_MAX : (uint16_t)middle;
+    }
+    vector_kernel_interleave(c.tables, c.stride, c.queries, c.scan.parts, c.interleaved);
+    return c;
+}
+
+static bool scans_alike(const struct vector_kernel *kernel, uint64_t seed, struct batch_case *c,
+                        size_t i, const uint16_t *sums, uint64_t pass)
+{
+    for (size_t q = 0; q < KERNEL_BATCH; q++) {
+        uint16_t expected = 0;
+        c->scan.table = c->tables + q * c->stride;
+        if (q < c->queries)
+            expected = sum_of(&c->scan, i);
+        if (differs(kernel, seed, "sum of a query", i * KERNEL_BATCH + q, sums[q], expected) ||
+            differs(kernel, seed, "pass bit of a query", i * KERNEL_BATCH + q, pass >> q & 1,
+                    expected >= c->thresholds[q]))
+            return false;
+    }
+    return true;
+}
+
+static bool scans_for_many(const struct vector_kernel *kernel, uint64_t seed)
+{
+    struct batch_case c = batch_case(seed);
+    uint8_t *table = c.scan.table;
+    size_t codes = 64 * c.scan.words;
+    uint16_t *sums = new_array((codes * KERNEL_BATCH + 1) * sizeof *sums);
+    uint64_t *pass = new_array((codes + 1) * sizeof *pass);
+    bool same = kernel->batch_from >= 2 && kernel->batch_from <= KERNEL_BATCH;
+
+    sums[codes * KERNEL_BATCH] = 12345;
+    pass[codes] = 12345;
+    kernel->scan_batch(c.interleaved, c.scan.codes, c.scan.parts, c.scan.words, c.thresholds, sums,
+                       pass);
+    for (size_t i = 0; i < codes && same; i++)
+        same = scans_alike(kernel, seed, &c, i, sums + i * KERNEL_BATCH, pass[i]);
+    same = same &&
+           !differs(kernel, seed, "beyond all sums", 0, sums[codes * KERNEL_BATCH], 12345) &&
+           !differs(kernel, seed, "beyond all codes", 0, (long long)pass[codes], 12345);
+    free(table);
+    free(c.scan.codes);
+    free(c.tables);
+    free(c.interleaved);
+    free(c.thresholds);
+    free(sums);
+    free(pass);
+    return same;
+}
+
 static bool looks_up_every_code(const struct vector_kernel *kernel, uint64_t seed)
 {
     struct scan_case c = { .parts = 2, .words = 4 };
@@ -455,6 +530,7 @@ static bool quantises(const struct vector_kernel *kernel, uint64_t seed)
 const struct vector_kernel_check vector_kernel_checks[] = {
     { "a scan gives the sums of its table entries", scans },
     { "each code finds its own entry", looks_up_every_code },
+    { "a scan for many queries gives the sums of each", scans_for_many },
     { "words times bytes are exact at any length", multiplies_words_and_bytes },
     { "bytes times bytes are exact at any length", multiplies_bytes },
     { "rows times a matrix are exact in any shape", multiplies_rows },

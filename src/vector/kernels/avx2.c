@@ -17,6 +17,7 @@ static inline long long low_bytes(__m256i ints)
     return _mm_cvtsi128_si64(eight);
 }
 
+#include "src/vector/kernels/batch_loops.h"
 #include "src/vector/kernels/float_loops.h"
 
 /*
@@ -264,16 +265,4 @@ enum { TILE_ROWS = 2, TILE_WIDTH = 4, ROW_WIDTH = 8, ENCODE_ROWS = 2, ENCODE_PAR
 
 #include "src/vector/kernels/integer_loops.h"
 
-const struct vector_kernel vector_kernel_avx2 = {
-    .name = "avx2",
-    .scan = scan,
-    .dot_i16_i8 = dot_i16_i8,
-    .dot_i8 = dot_i8,
-    .products = products,
-    .requantise = requantise,
-    .encode = encode,
-    .estimates = estimates,
-    .quantise = quantise,
-    .largest = largest,
-    .to_int8 = to_int8,
-};
+VECTOR_KERNEL(avx2, products, 8);

@@ -13,6 +13,7 @@
 #define LESSER(a, b) _mm512_min_ps(a, b)
 #define GREATER(a, b) _mm512_max_ps(a, b)
 #define NARROW(ints) __builtin_convertvector(ints, lane_bytes)
+#include "src/vector/kernels/batch_loops.h"
 #include "src/vector/kernels/float_loops.h"
 
 /* A table of 256 bytes. */

@@ -117,16 +117,4 @@ static void products_by_tiles(const int8_t *rows, size_t stride, size_t n, size_
              ret_sums + tiled * columns);
 }
 
-const struct vector_kernel vector_kernel_avx512amx = {
-    .name = "avx512amx",
-    .scan = scan,
-    .dot_i16_i8 = dot_i16_i8,
-    .dot_i8 = dot_i8,
-    .products = products_by_tiles,
-    .requantise = requantise,
-    .encode = encode,
-    .estimates = estimates,
-    .quantise = quantise,
-    .largest = largest,
-    .to_int8 = to_int8,
-};
+VECTOR_KERNEL(avx512amx, products_by_tiles, 36);

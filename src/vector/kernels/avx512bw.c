@@ -125,16 +125,4 @@ enum { TILE_ROWS = 4, TILE_WIDTH = 4, ROW_WIDTH = 4, ENCODE_ROWS = 4, ENCODE_PAR
 
 #include "src/vector/kernels/integer_loops.h"
 
-const struct vector_kernel vector_kernel_avx512bw = {
-    .name = "avx512bw",
-    .scan = scan,
-    .dot_i16_i8 = dot_i16_i8,
-    .dot_i8 = dot_i8,
-    .products = products,
-    .requantise = requantise,
-    .encode = encode,
-    .estimates = estimates,
-    .quantise = quantise,
-    .largest = largest,
-    .to_int8 = to_int8,
-};
+VECTOR_KERNEL(avx512bw, products, 16);

@@ -8,6 +8,7 @@
 #define LESSER(a, b) ((lanes)vbslq_f32(vcltq_f32(a, b), a, b))
 #define GREATER(a, b) ((lanes)vbslq_f32(vcgtq_f32(a, b), a, b))
 #define NARROW(ints) __builtin_convertvector(ints, lane_bytes)
+#include "src/vector/kernels/batch_loops.h"
 #include "src/vector/kernels/float_loops.h"
 
 enum { VECTORS = 4 }; /* of 16 codes at a time */
@@ -183,16 +184,4 @@ enum { TILE_ROWS = 4, TILE_WIDTH = 4, ROW_WIDTH = 8, ENCODE_ROWS = 1, ENCODE_PAR
 
 #include "src/vector/kernels/integer_loops.h"
 
-const struct vector_kernel vector_kernel_neon = {
-    .name = "neon",
-    .scan = scan,
-    .dot_i16_i8 = dot_i16_i8,
-    .dot_i8 = dot_i8,
-    .products = products,
-    .requantise = requantise,
-    .encode = encode,
-    .estimates = estimates,
-    .quantise = quantise,
-    .largest = largest,
-    .to_int8 = to_int8,
-};
+VECTOR_KERNEL(neon, products, 8);

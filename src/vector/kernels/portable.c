@@ -16,6 +16,7 @@ static inline four_floats choose(four_masks mask, four_floats a, four_floats b)
 #define LESSER(a, b) choose((a) < (b), a, b)
 #define GREATER(a, b) choose((a) > (b), a, b)
 #define NARROW(ints) __builtin_convertvector(ints, lane_bytes)
+#include "src/vector/kernels/batch_loops.h"
 #include "src/vector/kernels/float_loops.h"
 
 static uint64_t pass_mask(const uint16_t *sums, uint16_t threshold)
@@ -117,16 +118,4 @@ static void encode(const int8_t *rotated, size_t n, size_t parts, size_t w,
     }
 }
 
-const struct vector_kernel vector_kernel_portable = {
-    .name = "portable",
-    .scan = scan,
-    .dot_i16_i8 = dot_i16_i8,
-    .dot_i8 = dot_i8,
-    .products = products,
-    .requantise = requantise,
-    .encode = encode,
-    .estimates = estimates,
-    .quantise = quantise,
-    .largest = largest,
-    .to_int8 = to_int8,
-};
+VECTOR_KERNEL(portable, products, 4);
