@@ -103,7 +103,7 @@ static inline lane_ints keys_of(lane_ints scores, lane_ints ids)
     return (lane_ints)_mm512_shldi_epi32((__m512i)scores, (__m512i)ids, 8);
 }
 
-enum { TILE_ROWS = 4, TILE_WIDTH = 6, ROW_WIDTH = 4, ENCODE_ROWS = 4, ENCODE_PARTS = 4 };
+enum { TILE_ROWS = 4, TILE_WIDTH = 6, ROW_WIDTH = 4, ENCODE_ROWS = 8, ENCODE_PARTS = 2 };
 
 #include "src/vector/kernels/integer_loops.h"
 
