@@ -173,7 +173,8 @@ enum status_code segment_pairs(struct segment *segment, const struct segment_id 
                                const struct segment_id *b, size_t n, enum segment_measure measure,
                                float *ret_similarities, struct status *st);
 
-/** The same between @query, a unit vector, and @n concepts; by code: as a search estimates it. */
+/** The same between @query, a unit vector, and @n concepts; by code: as a search estimates it, and
+ * far faster for many concepts than for few: from two for each group on, groups are scanned. */
 enum status_code segment_score(struct segment *segment, const float *query,
                                const struct segment_id *ids, size_t n, enum segment_measure measure,
                                float *ret_similarities, struct status *st);

@@ -454,6 +454,8 @@ static void expect_same_scores(struct model *model, struct segment *segment,
     float scores[MODEL_IDS];
     bool has_row[MODEL_IDS];
     struct status st = { 0 };
+    /* Some of them, or so many that groups are scanned. */
+    size_t n = 1 + vector_random_below(&model->random, model->random.state % 2 ? 9 : MODEL_IDS);
 
     for (size_t i = 0; i < MODEL_IDS; i++)
         ids[i] = model_id(model, i);
@@ -462,9 +464,8 @@ static void expect_same_scores(struct model *model, struct segment *segment,
     else
         score_rows(model, model->queries, expected);
     find_rows(model, segment, has_row);
-    cr_assert_eq(segment_score(segment, model->queries, ids, MODEL_IDS, measure, scores, &st),
-                 STATUS_OK);
-    for (size_t i = 0; i < MODEL_IDS; i++) {
+    cr_assert_eq(segment_score(segment, model->queries, ids, n, measure, scores, &st), STATUS_OK);
+    for (size_t i = 0; i < n; i++) {
         bool known = model->vector_of[i] >= 0 && (measure == SEGMENT_BY_CODE || has_row[i]);
         cr_assert(same(scores[i], known ? expected[model->vector_of[i]] : NAN));
     }

@@ -146,6 +146,21 @@ static void search_filtered(struct stress *stress, struct arena *arena)
     segment_filter_free(filter);
 }
 
+/* So many at once that groups are scanned. */
+static void score_by_code(struct stress *stress, const struct segment_id *ids)
+{
+    struct codebook_query query;
+    float scores[LASTING];
+    struct status st = { 0 };
+
+    codebook_query_init(&query, stress->codebook, stress->units);
+    segment_score(stress->segment, stress->units, ids, LASTING, SEGMENT_BY_CODE, scores, &st);
+    require(stress, st.code == STATUS_OK, "scores by code succeed");
+    for (size_t i = 0; i < LASTING; i++)
+        require(stress, scores[i] == codebook_query_score(&query, stress->codes[i]),
+                "a score by code is that of the concept");
+}
+
 static void compare(struct stress *stress)
 {
     uint32_t numbers[LASTING];
@@ -167,6 +182,8 @@ static void compare(struct stress *stress)
     segment_pairs(stress->segment, ids, ids + 1, LASTING - 1, SEGMENT_BY_ROW, scores, &st);
     if (stress->codebook != NULL)
         segment_pairs(stress->segment, ids, ids + 1, LASTING - 1, SEGMENT_BY_CODE, scores, &st);
+    if (stress->codebook != NULL)
+        score_by_code(stress, ids);
     require(stress, st.code == STATUS_OK, "distances succeed");
 }
 

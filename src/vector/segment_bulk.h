@@ -1,0 +1,57 @@
+#ifndef SUTRA_VECTOR_SEGMENT_BULK_H
+#define SUTRA_VECTOR_SEGMENT_BULK_H
+
+/**
+ * Many ids at once: segment_bulk.c finds what they lead to, segment_pairs.c and segment_score.c
+ * compare it. What an id leads to lies anywhere in memory, so each step is made for a block of ids
+ * before the next one, and asks for the memory that the next one will read. Nobody else includes
+ * this.
+ */
+
+#include "src/vector/segment_impl.h"
+
+enum { BULK_BLOCK = 256, BULK_ROWS_AHEAD = 40, BULK_CODES_AHEAD = 2 };
+
+/** The ids of a block, and what is known of them so far. */
+struct bulk_block {
+    const struct segment *segment;
+    const struct segment_id *ids;
+    size_t n;
+    uint64_t hashes[BULK_BLOCK];
+    uint32_t positions[BULK_BLOCK]; /* ID_MAP_NONE: not there */
+    const struct segment_group *groups[BULK_BLOCK];
+    const uint8_t *stored[BULK_BLOCK]; /* the length of the id at the position, and the id */
+};
+
+/** The row or the first part of the code of each id. */
+struct bulk_located {
+    const uint8_t *at[BULK_BLOCK]; /* NULL: the id is not there, or its row not at hand */
+    uint32_t stride[BULK_BLOCK];   /* from one part of the code to the next */
+};
+
+/** The next ids to find, at most BULK_BLOCK. */
+void bulk_hash(struct bulk_block *block, const struct segment_id *ids, size_t n);
+
+/** Under the lock: the positions; how many are there. */
+size_t bulk_find(struct bulk_block *block);
+
+/** Under the lock: the positions and what is to be compared there. */
+void bulk_locate(struct bulk_block *block, enum segment_measure measure, struct bulk_located *ret);
+
+/** Asks for the memory of one; what bulk_gather() or a row's reader will touch. */
+void bulk_prefetch(const struct segment *segment, const struct bulk_located *located, size_t i,
+                   enum segment_measure measure);
+
+/** The code of one that is there. */
+void bulk_gather(const struct bulk_located *located, size_t i,
+                 uint8_t ret_code[CODEBOOK_CODE_BYTES]);
+
+/**
+ * By code: what segment_score() does, where there are groups and several ids for each.
+ * RESOURCE_EXHAUSTED without memory.
+ */
+enum status_code bulk_score_groups(struct segment *segment, const struct codebook_query *query,
+                                   const struct segment_id *ids, size_t n, float *ret_scores,
+                                   struct status *st);
+
+#endif
