@@ -1,5 +1,6 @@
 #include "src/serve/serve.h"
 
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,20 +11,29 @@
 #include "src/rpc/reflection.h"
 #include "src/serve/limits.h"
 
-static void end_signals(sigset_t *ret)
+/* The first signal, from whichever thread took it: libraries have threads that began before main()
+ * and block nothing, so that a mask would not keep the default effect away. */
+static sem_t signalled;
+static volatile sig_atomic_t first_signal;
+
+static void on_signal(int number)
 {
-    sigemptyset(ret);
-    sigaddset(ret, SIGTERM);
-    sigaddset(ret, SIGINT);
+    first_signal = number;
+    sem_post(&signalled);
 }
 
-/* SIGTERM and SIGINT go to wait_for_signal() alone: threads inherit the mask. */
-static void block_signals(void)
+static void set_action(void (*handler)(int))
 {
-    sigset_t set;
+    struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESTART };
 
-    end_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static void expect_signal(void)
+{
+    sem_init(&signalled, 0, 0);
+    set_action(on_signal);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -97,24 +107,13 @@ static void print_ready(const char *program, const char *address, int port)
     fflush(stdout);
 }
 
+/* From here on the next signal has its default effect. */
 static int wait_for_signal(void)
 {
-    sigset_t set;
-    int number = 0;
-
-    end_signals(&set);
-    while (sigwait(&set, &number) != 0)
+    while (sem_wait(&signalled) != 0)
         continue;
-    return number;
-}
-
-/* From here on the next signal has its default effect, on whatever thread. */
-static void let_second_signal_end_process(void)
-{
-    sigset_t set;
-
-    end_signals(&set);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    set_action(SIG_DFL);
+    return first_signal;
 }
 
 enum status_code serve_run(struct serve *serve, const char *program, const char *address,
@@ -130,7 +129,6 @@ enum status_code serve_run(struct serve *serve, const char *program, const char 
     print_ready(program, address, port);
     number = wait_for_signal();
     log_line(LOG_INFO, "stopping", LOG_TEXT("program", program), LOG_NUMBER("signal", number));
-    let_second_signal_end_process();
     rpc_health_set_all(serve->health, RPC_NOT_SERVING);
     rpc_server_shutdown(serve->server, grace_ms);
     return STATUS_OK;
@@ -156,7 +154,7 @@ int serve_main(const struct serve_program *program, int argc, char **argv, void 
     enum config_outcome outcome;
     struct status st = { 0 };
 
-    block_signals();
+    expect_signal();
     if (config_load(&program->options, argc, argv, config, &outcome, &st) == STATUS_OK &&
         outcome == CONFIG_RUN) {
         program->run(process, &st);
