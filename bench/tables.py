@@ -1,0 +1,119 @@
+"""bench/run tables: writes the tables of README.md from bench/results, between their two marks; --check only compares."""
+
+import json
+import pathlib
+import sys
+from dataclasses import dataclass
+
+README = pathlib.Path("README.md")
+RESULTS = pathlib.Path("bench/results")
+BEGIN, END = "<!-- written by bench/run tables -->\n", "<!-- until here -->\n"
+
+WORDNET, SYNTHETIC = "WordNet", "synthetic"
+SEARCHES = [(data, target) for data in (WORDNET, SYNTHETIC) for target in (0.95, 0.98, 0.99)]
+UNITS = {"queries/s": "/s", "vectors/s": "/s", "texts/s": "/s", "M/s": " M/s", "M codes/s": " M codes/s", "GB/s": " GB/s", "recall": "",
+         "processor s": " s", "bytes/vector": " bytes per vector", "1": ""}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of results as a line of the second table."""
+
+    text: str
+    name: str
+    rival: str | None = None  # how its name begins
+    data: str = ""  # how it begins
+    threads: int | None = None  # any
+
+
+LINES = [
+    Line("scan kernel over 100,000 codes, for 64 queries at once, each", "scan kernel, 64 queries, 100,000 codes", "Faiss PQ48x8"),
+    Line("… for one query", "scan kernel, one query, 100,000 codes", "Faiss PQ48x8"),
+    Line("search by 48-byte codes alone, 100,000, in batches of 64", "search by code, 100,000, batches of 64", "Faiss PQ48x8"),
+    Line("… in batches of 64", "search by code, 100,000, batches of 64", "Faiss PQ96x4fs"),
+    Line("… one at a time", "search by code, 100,000, one at a time", "Faiss PQ48x8"),
+    Line("… one at a time", "search by code, 100,000, one at a time", "Faiss PQ96x4fs"),
+    Line("… with the AVX2 kernel, one at a time", "search by code with the AVX2 kernel, 100,000", "Faiss PQ48x8"),
+    Line("search by codes alone, 1,000,000, in batches of 32", "search by code, 1,000,000, batches of 32", "ours, one at a time"),
+    Line("… in batches of 64", "search by code, 1,000,000, batches of 64", "Faiss PQ96x4fs"),
+    Line("… one at a time", "search by code, 1,000,000, one at a time", "Faiss PQ96x4fs"),
+    Line("codes read by that, one at a time", "search by code, 1,000,000, share of a plain read", "plain read"),
+    Line("recall@10 by code alone, WordNet", "recall@10 by code alone", "Faiss OPQ48_384,PQ48x8"),
+    Line("… int8 rows of the best 100", "recall@10, int8 rows of the best 100"),
+    Line("… float16 rows of the best 100", "recall@10, float16 rows of the best 100"),
+    Line("training, encoding and filling, 1,000,000, processor seconds", "build", "hnswlib", SYNTHETIC),
+    Line("memory without refinement rows, 1,000,000", "memory without refinement rows", None, SYNTHETIC),
+    Line("… WordNet, 116,659", "memory without refinement rows", None, WORDNET),
+    Line("encode float vectors", "encode, from float rows", "Faiss PQ48x8"),
+    Line("insert one at a time, with code, cell and row", "insert, one at a time"),
+    Line("searches while another thread inserts at full speed", "search while a thread inserts at full speed", "ours, alone"),
+    Line("distances of random stored pairs, 1,000,000", "random stored pairs, by row"),
+    Line("… of one concept to 500,000 random ones, by row", "one concept and many random ones, by row"),
+    Line("… by code", "one concept and many random ones, by code"),
+    Line("look-ups of random ids", "lookups of random ids"),
+    Line("scan through a filter of 1 %, at random", "scan with a filter, 1% of all, at random", "ours, without filter"),
+    Line("… in runs", "scan with a filter, 1% of all, in runs of 4,096", "ours, without filter"),
+    *(line for threads in (1, 2) for line in (
+        Line(f"embed WordNet texts, float32, threads: {threads}", "embed float32, batches", "ONNX Runtime float32", threads=threads),
+        Line("… bfloat16", "embed bfloat16, batches", "ONNX Runtime int8", threads=threads))),
+]
+
+
+def _rows():
+    return [row for name in ("vector", "embed") for row in json.loads((RESULTS / f"{name}.json").read_text())]
+
+
+def _find(rows, name, rival=None, data="", threads=None):
+    found = [row for row in rows if row["name"] == name and row["data"].startswith(data)
+             and (rival is None or (row["rival"] or "").startswith(rival)) and threads in (None, row["threads"])]
+    if not found:
+        sys.exit(f"bench: no row '{name}' against {rival or 'nobody'} in bench/results: run bench/run vector and embed")
+    return found
+
+
+def _number(value, unit):
+    if unit == "recall":
+        return f"{value:.4f}" if value > 0.999 else f"{value:.3f}"
+    return f"{value:,.0f}{UNITS[unit]}" if value >= 50 else f"{value:.1f}{UNITS[unit]}"
+
+
+def _ratio(value):
+    return f"{value:.2f}" if value < 20 else f"{value:.0f}"
+
+
+def _searches(rows):
+    yield "| search, k = 10, one query at a time, one thread | recall@10 | Sutra | hnswlib, M = 16 | ratio | best of Faiss with refinement | ratio |"
+    yield "|---|---|---|---|---|---|---|"
+    for data, target in SEARCHES:
+        found = _find(rows, f"search at recall >= {target}", data=data)
+        graph = next(row for row in found if row["rival"] == "hnswlib")
+        faiss = max((row for row in found if "+Refine" in (row["rival"] or "")), key=lambda row: row["rival_value"])
+        yield (f"| {graph['data'].removesuffix(' x 384')} | {graph['recall']:.3f} | {graph['value']:,.0f}/s | {graph['rival_value']:,.0f}/s | "
+               f"{_ratio(graph['ratio'])} | {faiss['rival_value']:,.0f}/s | {_ratio(faiss['ratio'])} |")
+
+
+def _line(rows, line):
+    row = _find(rows, line.name, line.rival, line.data, line.threads)[0]
+    mine = _number(row["value"], row["unit"])
+    if line.rival is None:
+        return f"| {line.text} | {mine} | - | - |"
+    return f"| {line.text} | {mine} | {row['rival']}: {_number(row['rival_value'], row['unit'])} | {_ratio(row['ratio'])} |"
+
+
+def _tables():
+    rows = _rows()
+    lines = list(_searches(rows)) + ["", "| one thread unless stated | Sutra | rival | ratio |", "|---|---|---|---|"]
+    machines = [row["data"] for row in _find(rows, "machine")]
+    return "\n".join(lines + [_line(rows, line) for line in LINES]) + "\n\n" + "".join(f"{machine}\\\n" for machine in machines)[:-2] + "\n"
+
+
+def main():
+    text = README.read_text()
+    head, rest = text.split(BEGIN)
+    made = head + BEGIN + _tables() + END + rest.split(END)[1]
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(0 if made == text else "bench: the tables of README.md are not those of bench/results: bench/run tables")
+    README.write_text(made)
+
+
+main()
