@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "src/vector/kernel.h"
 
@@ -106,11 +107,23 @@ static inline float magnitude(float value)
     return value < 0 ? -value : value;
 }
 
-/* Four registers at a time: each comparison waits for the one before. */
+/* Half against half: one after the other, each comparison would wait for the one before. */
+static inline float largest_lane(lanes v)
+{
+    float left[LANES];
+
+    memcpy(left, &v, sizeof left);
+    for (size_t width = LANES / 2; width > 0; width /= 2)
+        for (size_t j = 0; j < width; j++)
+            left[j] = left[j] > left[j + width] ? left[j] : left[j + width];
+    return left[0];
+}
+
+/* Four registers at a time, for the same reason. */
 static float largest(const float *values, size_t n)
 {
     lanes most[4] = { 0 };
-    float result = 0;
+    float result;
     size_t i = 0;
 
     for (; i + 4 * LANES <= n; i += 4 * LANES)
@@ -119,8 +132,7 @@ static float largest(const float *values, size_t n)
             most[j] = GREATER((lanes)((lane_bits)v & INT32_MAX), most[j]);
         }
     most[0] = GREATER(GREATER(most[0], most[1]), GREATER(most[2], most[3]));
-    for (size_t j = 0; j < LANES; j++)
-        result = most[0][j] > result ? most[0][j] : result;
+    result = largest_lane(most[0]);
     for (; i < n; i++)
         result = magnitude(values[i]) > result ? magnitude(values[i]) : result;
     return result;
