@@ -388,7 +388,8 @@ static enum status_code load_codebook(struct index *index, struct arena *arena, 
     return st->code;
 }
 
-/* One of another codebook is of no use, and no fault. */
+/* One of another codebook, or of another release, is of no use, and no fault: it is measured again.
+ */
 static enum status_code load_calibration(struct index *index, struct arena *arena,
                                          struct status *st)
 {
@@ -398,7 +399,13 @@ static enum status_code load_calibration(struct index *index, struct arena *aren
     if (store_get_blob(index->store, STORE_CALIBRATION, arena, &bytes, st) != STATUS_OK ||
         bytes.length == 0)
         return st->code;
-    if (calibration_parse(bytes.data, bytes.length, &calibration, st) != STATUS_OK)
+    if (calibration_parse(bytes.data, bytes.length, &calibration, st) ==
+        STATUS_FAILED_PRECONDITION) {
+        log_line(LOG_INFO, "calibration_dropped", LOG_TEXT("because", st->message));
+        *st = (struct status){ 0 };
+        return STATUS_OK;
+    }
+    if (st->code != STATUS_OK)
         return status_wrap(st, "stored calibration");
     if (calibration.codebook_version == codebook_version(index->codebook))
         index->calibration = calibration;

@@ -785,6 +785,26 @@ Test(index, a_calibration_belongs_to_its_codebook_and_outlives_a_restart)
     buf_deinit(&other);
 }
 
+Test(index, a_calibration_of_another_release_is_dropped)
+{
+    enum { FORMAT_AT = 8 };
+    struct buf bytes = calibration_bytes(1);
+    struct fixture f;
+    struct status st = { 0 };
+
+    set_up(&f);
+    write_range(&f, 0, 50);
+    install_version(&f, 1, 0);
+    bytes.data[FORMAT_AT] = 1;
+    cr_assert_eq(store_put_blob(f.store, STORE_CALIBRATION, bytes.data, bytes.size, true, &st),
+                 STATUS_OK);
+    close_all(&f);
+    open_all(&f);
+    cr_expect_eq(index_calibration(f.index, 1).queries, 0);
+    tear_down(&f);
+    buf_deinit(&bytes);
+}
+
 /* ---- What can wait ---- */
 
 Test(index, an_interrupted_install_is_taken_up_after_a_restart)
