@@ -1,22 +1,13 @@
 #include "src/embed/dense.h"
 
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-/* Tiles are 8 KB of state per thread; Linux wants to be asked before it keeps them for a process
- * (Documentation/arch/x86/xstate.rst). Asking again is harmless. */
-static bool may_use_tiles(void)
-{
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
-
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
-}
+#include "src/base/amx.h"
 
 bool dense_is_supported(void)
 {
     return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16") &&
-           __builtin_cpu_supports("amx-bf16") && may_use_tiles();
+           __builtin_cpu_supports("amx-bf16") && amx_request();
 }
 
 /* To the nearest, to the even one of two. */

@@ -5,34 +5,16 @@
 
 #include <immintrin.h>
 
+#include "src/base/amx.h"
+
 enum {
     ROW_BYTES = DENSE_TILE_COLUMNS * sizeof(bfloat16),
     STEP = 2 * DENSE_TILE, /* numbers of a packed matrix: 32 inputs of 32 outputs */
 };
 
-/* The operand of LDTILECFG (Intel 64 and IA-32 Architectures SDM, vol. 1, §18.2). */
-struct tile_config {
-    uint8_t palette;
-    uint8_t start_row;
-    uint8_t reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
-
-_Static_assert(sizeof(struct tile_config) == 64, "as the instruction reads it");
-
-/* All eight tiles. Not on the stack: GCC 12 believes that the instruction reads eight bytes, and
- * would leave out the stores behind them. */
-static const struct tile_config tiles = {
-    .palette = 1,
-    .row_bytes = { ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES,
-                   ROW_BYTES },
-    .rows = { 16, 16, 16, 16, 16, 16, 16, 16 },
-};
-
 void dense_begin(void)
 {
-    _tile_loadconfig(&tiles);
+    _tile_loadconfig(&amx_full_tiles);
 }
 
 void dense_end(void)

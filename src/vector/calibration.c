@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "src/vector/checksum.h"
 
 /*
  * Format 2, little-endian:
@@ -23,7 +22,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "settings are written as they lie in memory");
 
-enum { FORMAT = 2, HEADER_BYTES = 32, SETTING_BYTES = 16, CHECKSUM_BYTES = 8 };
+enum { FORMAT = 2, HEADER_BYTES = 32, SETTING_BYTES = 16 };
 
 _Static_assert(sizeof(struct calibration_setting) == SETTING_BYTES, "a setting has no gaps");
 
@@ -163,8 +162,7 @@ void calibration_serialize(const struct calibration *calibration, struct buf *ou
     memcpy(header.magic, MAGIC, sizeof MAGIC);
     buf_append(out, &header, sizeof header);
     buf_append(out, calibration->settings, calibration->count * sizeof *calibration->settings);
-    if (!out->failed)
-        buf_append_u64le(out, XXH3_64bits(out->data + start, out->size - start));
+    checksum_append(out, start);
 }
 
 static enum status_code check_header(const struct header *header, size_t size, struct status *st)
@@ -178,16 +176,6 @@ static enum status_code check_header(const struct header *header, size_t size, s
         size != HEADER_BYTES + (size_t)header->count * SETTING_BYTES + CHECKSUM_BYTES)
         return status_set(st, STATUS_DATA_LOSS, "calibration of %zu bytes has an impossible shape",
                           size);
-    return STATUS_OK;
-}
-
-static enum status_code check_sum(const uint8_t *bytes, size_t size, struct status *st)
-{
-    uint64_t stored;
-
-    memcpy(&stored, bytes + size - CHECKSUM_BYTES, sizeof stored);
-    if (XXH3_64bits(bytes, size - CHECKSUM_BYTES) != stored)
-        return status_set(st, STATUS_DATA_LOSS, "calibration checksum does not match");
     return STATUS_OK;
 }
 
@@ -217,7 +205,8 @@ enum status_code calibration_parse(const void *bytes, size_t size, struct calibr
     if (size < HEADER_BYTES + CHECKSUM_BYTES)
         return status_set(st, STATUS_DATA_LOSS, "calibration of %zu bytes is cut short", size);
     memcpy(&header, bytes, sizeof header);
-    if (check_header(&header, size, st) != STATUS_OK || check_sum(bytes, size, st) != STATUS_OK)
+    if (check_header(&header, size, st) != STATUS_OK ||
+        checksum_check("calibration", bytes, size, st) != STATUS_OK)
         return st->code;
     parsed.codebook_version = header.codebook_version;
     parsed.queries = header.queries;

@@ -1,9 +1,7 @@
 #include <math.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "src/vector/checksum.h"
 #include "src/vector/codebook_impl.h"
 
 /*
@@ -32,7 +30,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "floats are written as they lie in memory");
 
-enum { FORMAT = 2, HEADER_BYTES = 72, CHECKSUM_BYTES = 8 };
+enum { FORMAT = 2, HEADER_BYTES = 72 };
 
 static const char MAGIC[8] = { 'S', 'U', 'T', 'R', 'A', 'C', 'B', 'K' };
 
@@ -88,8 +86,7 @@ void codebook_serialize(const struct codebook *codebook, struct buf *out)
     buf_append(out, codebook->rotation, d * d);
     buf_append(out, codebook->centroids, d * CODEBOOK_CENTROIDS);
     buf_append(out, codebook->cells, d * info->cells);
-    if (!out->failed)
-        buf_append_u64le(out, XXH3_64bits(out->data + start, out->size - start));
+    checksum_append(out, start);
 }
 
 static enum status_code check_header(const struct header *header, size_t size, struct status *st)
@@ -107,16 +104,6 @@ static enum status_code check_header(const struct header *header, size_t size, s
         size != HEADER_BYTES + factors_bytes(d) + values_bytes(d, header->cells) + CHECKSUM_BYTES)
         return status_set(st, STATUS_DATA_LOSS, "codebook of %zu bytes has an impossible shape",
                           size);
-    return STATUS_OK;
-}
-
-static enum status_code check_sum(const uint8_t *bytes, size_t size, struct status *st)
-{
-    uint64_t stored;
-
-    memcpy(&stored, bytes + size - CHECKSUM_BYTES, sizeof stored);
-    if (XXH3_64bits(bytes, size - CHECKSUM_BYTES) != stored)
-        return status_set(st, STATUS_DATA_LOSS, "codebook checksum does not match");
     return STATUS_OK;
 }
 
@@ -185,7 +172,8 @@ enum status_code codebook_parse(const void *bytes, size_t size, struct codebook 
     if (size < HEADER_BYTES)
         return status_set(st, STATUS_DATA_LOSS, "codebook of %zu bytes is cut short", size);
     memcpy(&header, bytes, sizeof header);
-    if (check_header(&header, size, st) != STATUS_OK || check_sum(bytes, size, st) != STATUS_OK)
+    if (check_header(&header, size, st) != STATUS_OK ||
+        checksum_check("codebook", bytes, size, st) != STATUS_OK)
         return st->code;
     codebook = codebook_new(header.dimension, header.cells);
     if (codebook == NULL)

@@ -2,12 +2,11 @@
 
 #include <stdatomic.h>
 #include <string.h>
-#ifdef __x86_64__
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 #include "src/vector/kernels/kernels.h"
+#ifdef __x86_64__
+#include "src/base/amx.h"
+#endif
 
 static bool runs_anywhere(void)
 {
@@ -32,14 +31,10 @@ static bool has_avx512vbmi(void)
            __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
 }
 
-/* Tiles are 8 KiB more per thread to save, so Linux wants to be asked, once per process. */
 static bool has_avx512amx(void)
 {
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
-
     return has_avx512vbmi() && __builtin_cpu_supports("amx-tile") &&
-           __builtin_cpu_supports("amx-int8") &&
-           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+           __builtin_cpu_supports("amx-int8") && amx_request();
 }
 
 #endif

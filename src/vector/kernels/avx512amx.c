@@ -1,3 +1,4 @@
+#include "src/base/amx.h"
 #include "src/vector/kernels/avx512vbmi.h"
 #include "src/vector/kernels/kernels.h"
 
@@ -10,21 +11,6 @@ enum {
     TILE = 16,
     TILE_VALUES = 64,
     AMX_BLOCK = 128, /* rows, few enough for the second-level cache */
-};
-
-struct tile_config {
-    uint8_t palette;
-    uint8_t start_row;
-    uint8_t reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
-
-/* All eight tiles at their full size. */
-static const struct tile_config full_tiles __attribute__((aligned(64))) = {
-    .palette = 1,
-    .row_bytes = { 64, 64, 64, 64, 64, 64, 64, 64 },
-    .rows = { 16, 16, 16, 16, 16, 16, 16, 16 },
 };
 
 /* What the sums of 32 rows start with: less the excess of each row, in every column. */
@@ -105,7 +91,7 @@ static void products_by_tiles(const int8_t *rows, size_t stride, size_t n, size_
     size_t tiled = d % TILE_VALUES == 0 ? n / TILE * TILE : 0;
 
     if (tiled > 0)
-        _tile_loadconfig(&full_tiles);
+        _tile_loadconfig(&amx_full_tiles);
     for (size_t i = 0; i < tiled; i += AMX_BLOCK) {
         struct product of = { rows + i * stride,      stride, d, matrix, columns,
                               ret_sums + i * columns, NULL };
