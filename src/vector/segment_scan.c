@@ -33,7 +33,7 @@ static void prefetch_codes(const struct segment_entry *entry)
 }
 
 static void scan_codes(struct segment_searching *searching, size_t query, size_t first,
-                       size_t count)
+                       size_t count, bool again)
 {
     const struct vector_kernel *kernel = vector_kernel();
     const uint8_t *table = searching->codes[query].table[0];
@@ -43,7 +43,7 @@ static void scan_codes(struct segment_searching *searching, size_t query, size_t
 
     for (size_t i = first; i < first + count; i++) {
         const struct segment_entry *entry = &searching->snapshot.entries[i];
-        if (i + 1 < searching->snapshot.count)
+        if (!again && i + 1 < searching->snapshot.count)
             prefetch_codes(entry + 1);
         kernel->scan(table, entry->codes, CODEBOOK_PARTS, entry->words, list->least_sum, sums,
                      pass);
@@ -135,10 +135,11 @@ static void scan_rows(struct segment_searching *searching, size_t query, size_t 
     }
 }
 
-void segment_scan(struct segment_searching *searching, size_t query, size_t first, size_t count)
+void segment_scan(struct segment_searching *searching, size_t query, size_t first, size_t count,
+                  bool again)
 {
     if (searching->codes != NULL)
-        scan_codes(searching, query, first, count);
+        scan_codes(searching, query, first, count, again);
     else
         scan_rows(searching, query, first, count);
 }

@@ -166,8 +166,8 @@ static void scan_tile(struct search *search, size_t first, size_t count, uint64_
         segment_scan_batch(searching, queries, first, count);
         return;
     }
-    for (; queries != 0; queries &= queries - 1)
-        segment_scan(searching, (size_t)__builtin_ctzll(queries), first, count);
+    for (bool again = false; queries != 0; queries &= queries - 1, again = true)
+        segment_scan(searching, (size_t)__builtin_ctzll(queries), first, count, again);
 }
 
 static enum status_code scan_run(struct search *search, struct segment_run run, uint64_t queries,

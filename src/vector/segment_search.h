@@ -47,8 +47,10 @@ static inline struct segment_id segment_searching_id(const struct segment_search
                             place % SEGMENT_GROUP);
 }
 
-/** Looks for @query among the entries [first, first + count) of the snapshot. */
-void segment_scan(struct segment_searching *searching, size_t query, size_t first, size_t count);
+/** Looks for @query among the entries [first, first + count) of the snapshot. @again: another query
+ * was just looked for there, so that they are in the cache. */
+void segment_scan(struct segment_searching *searching, size_t query, size_t first, size_t count,
+                  bool again);
 
 /** The same for all of @queries, a bit each, at once: by their codes, whose batch_tables are there.
  */
