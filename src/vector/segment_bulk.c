@@ -165,16 +165,6 @@ static void prefetch_code(const struct bulk_located *located, size_t i)
         __builtin_prefetch(at + part * stride);
 }
 
-void bulk_gather(const struct bulk_located *located, size_t i,
-                 uint8_t ret_code[CODEBOOK_CODE_BYTES])
-{
-    const uint8_t *at = located->at[i];
-    size_t stride = located->stride[i];
-
-    for (size_t part = 0; part < CODEBOOK_PARTS; part++)
-        ret_code[part] = at[part * stride];
-}
-
 void bulk_prefetch(const struct segment *segment, const struct bulk_located *located, size_t i,
                    enum segment_measure measure)
 {

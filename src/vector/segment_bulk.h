@@ -38,13 +38,9 @@ size_t bulk_find(struct bulk_block *block);
 /** Under the lock: the positions and what is to be compared there. */
 void bulk_locate(struct bulk_block *block, enum segment_measure measure, struct bulk_located *ret);
 
-/** Asks for the memory of one; what bulk_gather() or a row's reader will touch. */
+/** Asks for the memory of one; what gathers its code or reads its row will touch. */
 void bulk_prefetch(const struct segment *segment, const struct bulk_located *located, size_t i,
                    enum segment_measure measure);
-
-/** The code of one that is there. */
-void bulk_gather(const struct bulk_located *located, size_t i,
-                 uint8_t ret_code[CODEBOOK_CODE_BYTES]);
 
 /**
  * By code: what segment_score() does, where there are groups and several ids for each.

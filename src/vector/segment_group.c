@@ -293,13 +293,6 @@ void segment_prefetch_code(const struct segment_entry *entry)
         __builtin_prefetch(entry->codes + part * SEGMENT_WORD * entry->words + entry->used, 1);
 }
 
-void segment_entry_code(const struct segment_entry *entry, size_t place,
-                        uint8_t ret_code[CODEBOOK_CODE_BYTES])
-{
-    for (size_t part = 0; part < CODEBOOK_PARTS; part++)
-        ret_code[part] = entry->codes[part * SEGMENT_WORD * entry->words + place];
-}
-
 /* ---- ids ---- */
 
 /* For @places ids as long as ids have been on average, or @id_length if there were none. */

@@ -253,9 +253,29 @@ static inline void segment_prefetch(const uint8_t *bytes, size_t size)
     __builtin_prefetch(last);
 }
 
-/** The code of a place, gathered. */
-void segment_entry_code(const struct segment_entry *entry, size_t place,
-                        uint8_t ret_code[CODEBOOK_CODE_BYTES]);
+/** The code whose first part is @at, the others @stride bytes apart. */
+static inline void segment_gather_code(const uint8_t *at, size_t stride,
+                                       uint8_t ret_code[CODEBOOK_CODE_BYTES])
+{
+    for (size_t part = 0; part < CODEBOOK_PARTS; part++)
+        ret_code[part] = at[part * stride];
+}
+
+static inline void segment_entry_code(const struct segment_entry *entry, size_t place,
+                                      uint8_t ret_code[CODEBOOK_CODE_BYTES])
+{
+    segment_gather_code(entry->codes + place, (size_t)SEGMENT_WORD * entry->words, ret_code);
+}
+
+/** Asks for the beginning of a group's codes, the rest of which the processor sees coming. Groups
+ * lie anywhere: without it scanning each would begin with waiting. */
+static inline void segment_prefetch_codes(const uint8_t *codes)
+{
+    enum { LINES = 48, LINE = 64 };
+
+    for (size_t line = 0; line < LINES; line++)
+        __builtin_prefetch(codes + LINE * line, 0, 2);
+}
 
 /* ---- segment.c: positions; under the lock ---- */
 

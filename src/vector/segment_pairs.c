@@ -15,8 +15,8 @@ static float similarity_by_code(const struct segment *segment, const struct bulk
 {
     uint8_t codes[2][CODEBOOK_CODE_BYTES];
 
-    bulk_gather(&located[0], i, codes[0]);
-    bulk_gather(&located[1], i, codes[1]);
+    segment_gather_code(located[0].at[i], located[0].stride[i], codes[0]);
+    segment_gather_code(located[1].at[i], located[1].stride[i], codes[1]);
     return codebook_similarity(segment->codebook, codes[0], codes[1]);
 }
 

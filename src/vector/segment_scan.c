@@ -1,8 +1,6 @@
 #include "src/vector/refine.h"
 #include "src/vector/segment_search.h"
 
-enum { PREFETCHED_LINES = 48 };
-
 /* ---- codes ---- */
 
 /* For the rare data where ties alone fill the shortlist: keeps exactly the best. */
@@ -25,13 +23,6 @@ static void push_passing(struct shortlist *list, const struct segment_entry *ent
         }
 }
 
-/* Groups of a cell lie anywhere: without it each would begin with waiting. */
-static void prefetch_codes(const struct segment_entry *entry)
-{
-    for (size_t line = 0; line < PREFETCHED_LINES; line++)
-        __builtin_prefetch(entry->codes + 64 * line, 0, 2);
-}
-
 static void scan_codes(struct segment_searching *searching, size_t query, size_t first,
                        size_t count, bool again)
 {
@@ -44,7 +35,7 @@ static void scan_codes(struct segment_searching *searching, size_t query, size_t
     for (size_t i = first; i < first + count; i++) {
         const struct segment_entry *entry = &searching->snapshot.entries[i];
         if (!again && i + 1 < searching->snapshot.count)
-            prefetch_codes(entry + 1);
+            segment_prefetch_codes(entry[1].codes);
         kernel->scan(table, entry->codes, CODEBOOK_PARTS, entry->words, list->least_sum, sums,
                      pass);
         push_passing(list, entry, i * SEGMENT_GROUP, sums, pass);
@@ -89,7 +80,7 @@ void segment_scan_batch(struct segment_searching *searching, uint64_t queries, s
     for (size_t i = first; i < first + count; i++) {
         const struct segment_entry *entry = &searching->snapshot.entries[i];
         if (i + 1 < searching->snapshot.count)
-            prefetch_codes(entry + 1);
+            segment_prefetch_codes(entry[1].codes);
         set_thresholds(searching, queries, thresholds);
         vector_kernel()->scan_batch(searching->batch_tables, entry->codes, CODEBOOK_PARTS,
                                     entry->words, thresholds, sums, pass);

@@ -26,7 +26,7 @@ static float score(const struct scores *scores, size_t i, enum segment_measure m
         return NAN;
     if (measure == SEGMENT_BY_ROW)
         return refine_score(&scores->row, at);
-    bulk_gather(&scores->located, i, code);
+    segment_gather_code(at, scores->located.stride[i], code);
     return codebook_query_score(&scores->codes, code);
 }
 

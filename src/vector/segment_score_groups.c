@@ -9,8 +9,6 @@
  * time than to gather two codes out of it. So what groups are asked for is found out first.
  */
 
-enum { PREFETCHED = 24 * 64 };
-
 /* A group as it was when the first of its concepts was found. */
 struct seen {
     const uint8_t *codes; /* NULL: none was */
@@ -87,7 +85,7 @@ static void scan_all(const struct grouping *g)
     for (size_t i = 0; i < g->groups; i++) {
         const struct seen *seen = &g->seen[i];
         if (i + 1 < g->groups && seen[1].codes != NULL)
-            segment_prefetch(seen[1].codes, PREFETCHED);
+            segment_prefetch_codes(seen[1].codes);
         if (seen->codes != NULL)
             vector_kernel()->scan(g->query->table[0], seen->codes, CODEBOOK_PARTS, seen->words,
                                   UINT16_MAX, g->sums[i], pass);
