@@ -157,19 +157,21 @@ static void complete_cell_unit(struct codebook *codebook)
     codebook->cell_unit = 1.0f / sqrtf((float)squares);
 }
 
-/* Codes of cells, in groups as vector_kernel.scan() wants them. */
+/* Codes of cells, in groups as vector_kernel.scan() wants them; behind the last cell lies anything.
+ */
 static void complete_cell_codes(struct codebook *codebook)
 {
     size_t d = codebook->info.dimension;
-    uint8_t code[CODEBOOK_CODE_BYTES];
+    size_t cells = codebook->info.cells;
+    uint8_t codes[KERNEL_GROUP][CODEBOOK_CODE_BYTES] = { { 0 } };
 
-    memset(codebook->cell_codes, 0,
-           groups_of(codebook->info.cells) * KERNEL_GROUP * CODEBOOK_PARTS);
-    for (size_t c = 0; c < codebook->info.cells; c++) {
-        uint8_t *group = codebook->cell_codes + c / KERNEL_GROUP * KERNEL_GROUP * CODEBOOK_PARTS;
-        codebook_encode(codebook, codebook->cells + c * d, d, 1, code, NULL, NULL);
+    for (size_t first = 0; first < cells; first += KERNEL_GROUP) {
+        uint8_t *group = codebook->cell_codes + first * CODEBOOK_PARTS;
+        size_t count = cells - first < KERNEL_GROUP ? cells - first : KERNEL_GROUP;
+        codebook_encode(codebook, codebook->cells + first * d, d, count, codes[0], NULL, NULL);
         for (size_t p = 0; p < CODEBOOK_PARTS; p++)
-            group[p * KERNEL_GROUP + c % KERNEL_GROUP] = code[p];
+            for (size_t c = 0; c < KERNEL_GROUP; c++)
+                group[p * KERNEL_GROUP + c] = codes[c][p];
     }
 }
 

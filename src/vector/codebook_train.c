@@ -332,9 +332,8 @@ static enum status_code train(struct training *t, struct status *st)
     info->code_version = options->version;
     info->trained_on = t->n;
     info->trained_at = options->stored;
-    codebook_complete(t->codebook);
     info->mean_squared_error = error_of_held_out(t->codebook, options, t->error);
-    codebook_complete(t->codebook); /* similarities depend on it */
+    codebook_complete(t->codebook);
     return STATUS_OK;
 }
 
