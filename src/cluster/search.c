@@ -365,6 +365,20 @@ static void start(struct search *search, struct status *st)
         embed_texts_of(search);
 }
 
+/* What the requests for one query and for many have in common, under the same names. */
+#define TAKE_OPTIONS(search, request)                                                              \
+    do {                                                                                           \
+        (search)->candidates.size = (struct search_size){                                          \
+            .k = (request)->k,                                                                     \
+            .rerank = (request)->rerank,                                                           \
+            .nprobe = (request)->nprobe,                                                           \
+            .recall_target = (request)->recall_target,                                             \
+            .exact = (request)->exact,                                                             \
+        };                                                                                         \
+        (search)->include_concepts = (request)->include_concepts;                                  \
+        (search)->missing.allowed = (request)->allow_partial;                                      \
+    } while (0)
+
 void serve_search(struct rpc_call *call, const ProtobufCMessage *message, void *cluster)
 {
     const Sutra__V1__SearchRequest *request = (const Sutra__V1__SearchRequest *)message;
@@ -377,15 +391,7 @@ void serve_search(struct rpc_call *call, const ProtobufCMessage *message, void *
         status_set_field(&st, "query", "query is missing");
     search->queries = (Sutra__V1__Query **)&request->query;
     search->n = 1;
-    search->candidates.size = (struct search_size){
-        .k = request->k,
-        .rerank = request->rerank,
-        .nprobe = request->nprobe,
-        .recall_target = request->recall_target,
-        .exact = request->exact,
-    };
-    search->include_concepts = request->include_concepts;
-    search->missing.allowed = request->allow_partial;
+    TAKE_OPTIONS(search, request);
     search->answer = answer_search;
     start(search, &st);
 }
@@ -402,15 +408,7 @@ void serve_batch_search(struct rpc_call *call, const ProtobufCMessage *message, 
     search->queries = request->queries;
     search->n = request->n_queries;
     search->batch = true;
-    search->candidates.size = (struct search_size){
-        .k = request->k,
-        .rerank = request->rerank,
-        .nprobe = request->nprobe,
-        .recall_target = request->recall_target,
-        .exact = request->exact,
-    };
-    search->include_concepts = request->include_concepts;
-    search->missing.allowed = request->allow_partial;
+    TAKE_OPTIONS(search, request);
     search->answer = answer_batch;
     start(search, &st);
 }
