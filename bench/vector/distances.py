@@ -4,7 +4,7 @@ import numpy as np
 
 from bench.timing import Work, interleaved
 
-PAIRS = 200000
+PAIRS = 1000000  # as many as there are concepts
 MANY = 500000  # that one concept is compared with: groups hold many of them, or, of FEW, hardly one
 FEW = 1000
 

@@ -277,7 +277,9 @@ void id_map_insert(struct id_map *map, uint64_t hash, uint32_t position)
     map->count++;
 }
 
-uint32_t id_map_find(const struct id_map *map, uint64_t hash, id_map_same same, const void *context)
+/* Inlined, since who asks is known everywhere. */
+__attribute__((always_inline)) static inline uint32_t
+first_wanted(const struct id_map *map, uint64_t hash, id_map_same is_wanted, const void *context)
 {
     const struct bucket *bucket;
     size_t i = home(hash);
@@ -289,11 +291,16 @@ uint32_t id_map_find(const struct id_map *map, uint64_t hash, id_map_same same, 
         struct matches matches = bucket_matches(bucket, tag_of(hash));
         size_t slot;
         while ((slot = matches_next(&matches)) < ID_MAP_BUCKET_SLOTS)
-            if (same(context, bucket->positions[slot]))
+            if (is_wanted(context, bucket->positions[slot]))
                 return bucket->positions[slot];
         i = behind(i);
     } while (bucket->passed > 0 && i != home(hash));
     return ID_MAP_NONE;
+}
+
+uint32_t id_map_find(const struct id_map *map, uint64_t hash, id_map_same same, const void *context)
+{
+    return first_wanted(map, hash, same, context);
 }
 
 void id_map_move(struct id_map *map, uint64_t hash, uint32_t from, uint32_t to)
@@ -326,7 +333,7 @@ void id_map_erase(struct id_map *map, uint64_t hash, uint32_t position)
 void id_map_prefetch(const struct id_map *map, uint64_t hash)
 {
     if (map->directory != NULL)
-        __builtin_prefetch(&page_of(map, hash)->buckets[home(hash)]);
+        __builtin_prefetch(&page_of(map, hash)->buckets[home(hash)], 0, 2);
 }
 
 void id_map_prefetch_insert(const struct id_map *map, uint64_t hash)
@@ -337,19 +344,16 @@ void id_map_prefetch_insert(const struct id_map *map, uint64_t hash)
     __builtin_prefetch(&page_of(map, hash)->buckets[home(hash)], 1);
 }
 
-static uint32_t guess(const struct bucket *bucket, uint64_t hash)
+static bool is_other(const void *context, uint32_t position)
 {
-    struct matches matches = bucket_matches(bucket, tag_of(hash));
-    size_t slot = matches_next(&matches);
+    const uint32_t *wrong = context;
 
-    return slot < ID_MAP_BUCKET_SLOTS ? bucket->positions[slot] : ID_MAP_NONE;
+    return position != *wrong;
 }
 
-uint32_t id_map_guess(const struct id_map *map, uint64_t hash)
+uint32_t id_map_guess(const struct id_map *map, uint64_t hash, uint32_t wrong)
 {
-    if (map->directory == NULL)
-        return ID_MAP_NONE;
-    return guess(&page_of(map, hash)->buckets[home(hash)], hash);
+    return first_wanted(map, hash, is_other, &wrong);
 }
 
 void id_map_guess_all(const struct id_map *map, const uint64_t *hashes, size_t n, uint32_t *ret)
@@ -357,5 +361,5 @@ void id_map_guess_all(const struct id_map *map, const uint64_t *hashes, size_t n
     for (size_t i = 0; i < n; i++)
         id_map_prefetch(map, hashes[i]);
     for (size_t i = 0; i < n; i++)
-        ret[i] = id_map_guess(map, hashes[i]);
+        ret[i] = id_map_guess(map, hashes[i], ID_MAP_NONE);
 }

@@ -66,10 +66,11 @@ void id_map_prefetch(const struct id_map *map, uint64_t hash);
 /** Fetches what id_map_prepare() and id_map_insert() will read first, too. */
 void id_map_prefetch_insert(const struct id_map *map, uint64_t hash);
 
-/** The position that id_map_find() will most likely return, or ID_MAP_NONE; without asking. */
-uint32_t id_map_guess(const struct id_map *map, uint64_t hash);
+/** The first position other than @wrong that id_map_find() would ask about, and most likely return;
+ * ID_MAP_NONE: the id is absent, or at @wrong. */
+uint32_t id_map_guess(const struct id_map *map, uint64_t hash, uint32_t wrong);
 
-/** The same for @n hashes, whose memory is on its way all at once. @ret [n] */
+/** The first positions for @n hashes, whose memory is on its way all at once. @ret [n] */
 void id_map_guess_all(const struct id_map *map, const uint64_t *hashes, size_t n, uint32_t *ret);
 
 #endif

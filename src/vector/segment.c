@@ -141,12 +141,10 @@ void segment_hashes(const void *context, const uint32_t *positions, size_t n, ui
     const struct segment *segment = context;
 
     for (size_t i = 0; i < n; i++)
-        __builtin_prefetch(segment_entry_at(segment, positions[i])->group);
+        __builtin_prefetch(segment_word_at(segment, positions[i]));
     for (size_t i = 0; i < n; i++) {
-        size_t place = positions[i] % SEGMENT_GROUP;
-        const uint8_t *ids =
-            atomic_load(&segment_entry_at(segment, positions[i])->group->ids[place / SEGMENT_WORD]);
-        __builtin_prefetch(ids + 2 * (place % SEGMENT_WORD));
+        const struct segment_word *word = segment_word_at(segment, positions[i]);
+        __builtin_prefetch(atomic_load(&word->ids) + 2 * (positions[i] % SEGMENT_WORD));
     }
     for (size_t i = 0; i < n; i++)
         __builtin_prefetch(id_at(segment, positions[i]).data);
@@ -313,7 +311,7 @@ static void prefetch_place(const struct segment *segment, const struct vector *v
     id_map_prefetch_insert(&segment->map, vector->hash);
     if (newest == SEGMENT_NONE)
         return;
-    __builtin_prefetch(&segment->directory[newest].group->ids, 1);
+    __builtin_prefetch(segment->directory[newest].group->words, 1);
     __builtin_prefetch(&segment->directory[newest].group->live, 1);
     if (segment->codebook != NULL)
         segment_prefetch_code(&segment->directory[newest]);
@@ -322,10 +320,10 @@ static void prefetch_place(const struct segment *segment, const struct vector *v
 /* Where the vector most likely was before. */
 static void prefetch_old(const struct segment *segment, const struct vector *vector)
 {
-    uint32_t guess = id_map_guess(&segment->map, vector->hash);
+    uint32_t guess = id_map_guess(&segment->map, vector->hash, ID_MAP_NONE);
 
     if (guess != ID_MAP_NONE)
-        __builtin_prefetch(&segment_entry_at(segment, guess)->group->ids);
+        __builtin_prefetch(segment_word_at(segment, guess));
 }
 
 static enum status_code put(struct segment *segment, const struct vector *vector, struct status *st)

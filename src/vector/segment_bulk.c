@@ -6,7 +6,12 @@
 
 enum { LINE = 64 };
 
-/* ---- from ids to positions ---- */
+/* Into the second cache: more lines can be on their way to it than to the first, and it has room
+ * for the rows that are asked for ahead. */
+static inline void ask_for(const void *memory)
+{
+    __builtin_prefetch(memory, 0, 2);
+}
 
 void bulk_hash(struct bulk_block *block, const struct segment_id *ids, size_t n)
 {
@@ -16,74 +21,115 @@ void bulk_hash(struct bulk_block *block, const struct segment_id *ids, size_t n)
         block->hashes[i] = id_map_hash(ids[i].data, ids[i].length);
 }
 
+/* ---- whether positions are right: the steps to the ids there, each for all of the block ---- */
+
 static void prefetch_entries(const struct bulk_block *block)
 {
-    for (size_t i = 0; i < block->n; i++)
-        if (block->positions[i] != ID_MAP_NONE)
-            __builtin_prefetch(segment_entry_at(block->segment, block->positions[i]));
+    for (size_t k = 0; k < block->unchecked; k++)
+        ask_for(segment_entry_at(block->segment, block->positions[block->indices[k]]));
 }
 
-static void prefetch_groups(struct bulk_block *block)
+static void prefetch_words(struct bulk_block *block)
 {
-    for (size_t i = 0; i < block->n; i++) {
-        uint32_t position = block->positions[i];
-        if (position == ID_MAP_NONE)
-            continue;
-        block->groups[i] = segment_entry_at(block->segment, position)->group;
-        __builtin_prefetch(&block->groups[i]->ids);
+    for (size_t k = 0; k < block->unchecked; k++) {
+        size_t i = block->indices[k];
+        block->words[i] = segment_word_at(block->segment, block->positions[i]);
+        ask_for(block->words[i]);
     }
 }
 
-static void prefetch_offsets(struct bulk_block *block)
+/* Where ids are of one length, no offset is needed. */
+static size_t id_offset(const struct segment_word *word, const uint8_t *ids, size_t place)
 {
-    for (size_t i = 0; i < block->n; i++) {
-        size_t place = block->positions[i] % SEGMENT_GROUP;
-        if (block->positions[i] == ID_MAP_NONE)
-            continue;
-        block->stored[i] = atomic_load_explicit(&block->groups[i]->ids[place / SEGMENT_WORD],
-                                                memory_order_relaxed);
-        __builtin_prefetch(block->stored[i] + 2 * (place % SEGMENT_WORD));
+    uint16_t offset;
+
+    if (word->id_bytes > 0)
+        return SEGMENT_OFFSETS_BYTES + word->id_bytes * place;
+    memcpy(&offset, ids + 2 * place, sizeof offset);
+    return offset;
+}
+
+static void prefetch_ids_or_offsets(struct bulk_block *block)
+{
+    for (size_t k = 0; k < block->unchecked; k++) {
+        size_t i = block->indices[k];
+        size_t place = block->positions[i] % SEGMENT_WORD;
+        const struct segment_word *word = block->words[i];
+        block->ids_there[i] = atomic_load_explicit(&word->ids, memory_order_relaxed);
+        ask_for(block->ids_there[i] +
+                (word->id_bytes > 0 ? id_offset(word, NULL, place) : 2 * place));
     }
 }
 
-static void prefetch_ids(struct bulk_block *block)
+static void prefetch_ids_by_offsets(struct bulk_block *block)
 {
-    for (size_t i = 0; i < block->n; i++) {
-        uint16_t offset;
-        if (block->positions[i] == ID_MAP_NONE)
-            continue;
-        memcpy(&offset, block->stored[i] + 2 * (block->positions[i] % SEGMENT_WORD), sizeof offset);
-        block->stored[i] += offset;
-        __builtin_prefetch(block->stored[i]);
+    for (size_t k = 0; k < block->unchecked; k++) {
+        size_t i = block->indices[k];
+        const uint8_t *ids = block->ids_there[i];
+        if (block->words[i]->id_bytes == 0)
+            ask_for(ids + id_offset(block->words[i], ids, block->positions[i] % SEGMENT_WORD));
     }
 }
 
 static bool is_right(const struct bulk_block *block, size_t i)
 {
-    struct segment_id id;
+    const uint8_t *ids = block->ids_there[i];
+    const uint8_t *id = ids + id_offset(block->words[i], ids, block->positions[i] % SEGMENT_WORD);
 
-    if (block->positions[i] == ID_MAP_NONE)
-        return false;
-    id = (struct segment_id){ block->stored[i] + 1, *block->stored[i] };
-    return segment_same_id(id, block->ids[i]);
+    return segment_same_id((struct segment_id){ id + 1, *id }, block->ids[i]);
 }
 
-/* Under the lock. Nearly all positions are right at the first guess. How many are there. */
-size_t bulk_find(struct bulk_block *block)
+/* Those that are wrong remain unchecked. */
+static void check(struct bulk_block *block)
 {
-    size_t found = 0;
+    size_t wrong = 0;
 
-    id_map_guess_all(&block->segment->map, block->hashes, block->n, block->positions);
     prefetch_entries(block);
-    prefetch_groups(block);
-    prefetch_offsets(block);
-    prefetch_ids(block);
-    for (size_t i = 0; i < block->n; i++) {
-        if (!is_right(block, i))
-            block->positions[i] = segment_position(block->segment, block->hashes[i], block->ids[i]);
-        found += block->positions[i] != ID_MAP_NONE;
+    prefetch_words(block);
+    prefetch_ids_or_offsets(block);
+    prefetch_ids_by_offsets(block);
+    for (size_t k = 0; k < block->unchecked; k++)
+        if (!is_right(block, block->indices[k]))
+            block->indices[wrong++] = block->indices[k];
+    block->unchecked = wrong;
+}
+
+/* ---- positions ---- */
+
+static void guess(struct bulk_block *block)
+{
+    id_map_guess_all(&block->segment->map, block->hashes, block->n, block->positions);
+    block->unchecked = 0;
+    for (size_t i = 0; i < block->n; i++)
+        if (block->positions[i] != ID_MAP_NONE)
+            block->indices[block->unchecked++] = (uint16_t)i;
+}
+
+static void guess_again(struct bulk_block *block)
+{
+    size_t wrong = block->unchecked;
+
+    block->unchecked = 0;
+    for (size_t k = 0; k < wrong; k++) {
+        size_t i = block->indices[k];
+        block->positions[i] =
+            id_map_guess(&block->segment->map, block->hashes[i], block->positions[i]);
+        if (block->positions[i] != ID_MAP_NONE)
+            block->indices[block->unchecked++] = (uint16_t)i;
     }
-    return found;
+}
+
+/* Under the lock. */
+void bulk_find(struct bulk_block *block)
+{
+    guess(block);
+    check(block); /* nearly all are right */
+    guess_again(block);
+    check(block);
+    for (size_t k = 0; k < block->unchecked; k++) {
+        size_t i = block->indices[k];
+        block->positions[i] = segment_position(block->segment, block->hashes[i], block->ids[i]);
+    }
 }
 
 size_t segment_find(struct segment *segment, const struct segment_id *ids, size_t n,
@@ -95,10 +141,12 @@ size_t segment_find(struct segment *segment, const struct segment_id *ids, size_
     for (size_t i = 0; i < n; i += BULK_BLOCK) {
         bulk_hash(&block, ids + i, size_min(n - i, BULK_BLOCK));
         segment_lock_as_reader(segment);
-        found += bulk_find(&block);
+        bulk_find(&block);
         segment_unlock(segment);
-        for (size_t j = 0; j < block.n; j++)
+        for (size_t j = 0; j < block.n; j++) {
             ret_found[i + j] = block.positions[j] != ID_MAP_NONE;
+            found += ret_found[i + j];
+        }
     }
     return found;
 }
@@ -141,11 +189,8 @@ void bulk_locate(struct bulk_block *block, enum segment_measure measure, struct 
         locate_codes(block, ret);
 }
 
-/*
- * So many rows ahead that they would crowd the first cache: the second one is near enough. A row
- * that begins late in a line may end in one that is not asked for; to ask twice for the last line
- * of all others costs more.
- */
+/* A row that begins late in a line may end in one that is not asked for; to ask twice for the last
+ * line of all others costs more. */
 static void prefetch_row(const struct segment *segment, const struct bulk_located *located,
                          size_t i)
 {
@@ -153,7 +198,7 @@ static void prefetch_row(const struct segment *segment, const struct bulk_locate
     size_t bytes = segment->row_bytes;
 
     for (size_t offset = 0; row != NULL && offset < bytes; offset += LINE)
-        __builtin_prefetch(row + offset, 0, 2);
+        ask_for(row + offset);
 }
 
 static void prefetch_code(const struct bulk_located *located, size_t i)

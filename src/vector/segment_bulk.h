@@ -10,7 +10,7 @@
 
 #include "src/vector/segment_impl.h"
 
-enum { BULK_BLOCK = 256, BULK_ROWS_AHEAD = 40, BULK_CODES_AHEAD = 2 };
+enum { BULK_BLOCK = 512, BULK_ROWS_AHEAD = 40, BULK_CODES_AHEAD = 2 };
 
 /** The ids of a block, and what is known of them so far. */
 struct bulk_block {
@@ -19,8 +19,10 @@ struct bulk_block {
     size_t n;
     uint64_t hashes[BULK_BLOCK];
     uint32_t positions[BULK_BLOCK]; /* ID_MAP_NONE: not there */
-    const struct segment_group *groups[BULK_BLOCK];
-    const uint8_t *stored[BULK_BLOCK]; /* the length of the id at the position, and the id */
+    uint16_t indices[BULK_BLOCK];   /* [unchecked], of positions that are only guessed */
+    size_t unchecked;
+    const struct segment_word *words[BULK_BLOCK]; /* of the positions */
+    const uint8_t *ids_there[BULK_BLOCK];
 };
 
 /** The row or the first part of the code of each id. */
@@ -32,8 +34,8 @@ struct bulk_located {
 /** The next ids to find, at most BULK_BLOCK. */
 void bulk_hash(struct bulk_block *block, const struct segment_id *ids, size_t n);
 
-/** Under the lock: the positions; how many are there. */
-size_t bulk_find(struct bulk_block *block);
+/** Under the lock: the positions. */
+void bulk_find(struct bulk_block *block);
 
 /** Under the lock: the positions and what is to be compared there. */
 void bulk_locate(struct bulk_block *block, enum segment_measure measure, struct bulk_located *ret);

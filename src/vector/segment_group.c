@@ -82,8 +82,9 @@ static void destroy_group(struct segment *segment, struct segment_block *block)
     struct segment_group *group = (struct segment_group *)block;
 
     for (size_t word = 0; word < SEGMENT_WORDS; word++) {
-        struct segment_block *ids = block_of_ids(segment, atomic_load(&group->ids[word]));
-        const uint8_t *rows = atomic_load(&group->rows[word]);
+        struct segment_word *w = &group->words[word];
+        struct segment_block *ids = block_of_ids(segment, atomic_load(&w->ids));
+        const uint8_t *rows = atomic_load(&w->rows);
         if (ids != NULL)
             destroy_ids(segment, ids);
         if (!segment_is_mapped(segment, rows))
@@ -169,7 +170,7 @@ static const uint8_t *begin_codes(struct segment *segment, size_t words)
 
 static struct segment_group *new_group(struct segment *segment, uint32_t cell)
 {
-    struct segment_group *group = malloc(sizeof *group);
+    struct segment_group *group = aligned_alloc(_Alignof(struct segment_group), sizeof *group);
 
     if (group == NULL)
         return NULL;
@@ -178,9 +179,10 @@ static struct segment_group *new_group(struct segment *segment, uint32_t cell)
     group->last_codes = NULL;
     group->last_words = 0;
     for (size_t word = 0; word < SEGMENT_WORDS; word++) {
-        atomic_init(&group->ids[word], NULL);
-        atomic_init(&group->rows[word], NULL);
-        atomic_init(&group->present[word], 0);
+        atomic_init(&group->words[word].ids, NULL);
+        atomic_init(&group->words[word].rows, NULL);
+        atomic_init(&group->words[word].present, 0);
+        group->words[word].id_bytes = 0;
     }
     group->ids_used = group->ids_capacity = 0;
     group->cell = cell;
@@ -307,7 +309,7 @@ static size_t usual_ids_bytes(const struct segment *segment, size_t places, size
 static bool copy_ids(struct segment *segment, struct segment_group *group, size_t word,
                      size_t capacity)
 {
-    const uint8_t *old = atomic_load(&group->ids[word]);
+    const uint8_t *old = atomic_load(&group->words[word].ids);
     struct segment_block *old_block = block_of_ids(segment, old);
     struct ids_block *block = malloc(sizeof *block + capacity);
 
@@ -323,7 +325,7 @@ static bool copy_ids(struct segment *segment, struct segment_group *group, size_
     if (old_block != NULL)
         segment_retire(segment, old_block);
     group->ids_capacity = (uint32_t)capacity;
-    atomic_store_explicit(&group->ids[word], block->ids, memory_order_release);
+    atomic_store_explicit(&group->words[word].ids, block->ids, memory_order_release);
     return true;
 }
 
@@ -331,7 +333,7 @@ static bool reserve_id(struct segment *segment, struct segment_group *group, siz
                        size_t id_length)
 {
     size_t word = place / SEGMENT_WORD;
-    bool first = atomic_load(&group->ids[word]) == NULL;
+    bool first = atomic_load(&group->words[word].ids) == NULL;
     size_t needed = (first ? SEGMENT_OFFSETS_BYTES : group->ids_used) + 1 + id_length;
 
     if (!first && needed <= group->ids_capacity)
@@ -341,16 +343,26 @@ static bool reserve_id(struct segment *segment, struct segment_group *group, siz
         needed + usual_ids_bytes(segment, SEGMENT_WORD - 1 - place % SEGMENT_WORD, id_length));
 }
 
+void segment_note_id(struct segment_word *word, size_t place, size_t id_length)
+{
+    if (place % SEGMENT_WORD == 0)
+        word->id_bytes = (uint32_t)(1 + id_length);
+    else if (word->id_bytes != 1 + id_length)
+        word->id_bytes = 0;
+}
+
 static void write_id(struct segment *segment, struct segment_group *group, size_t place,
                      const void *id, size_t id_length)
 {
     /* The block is the segment's own now, so it may write where readers do not look. */
-    uint8_t *ids = (uint8_t *)(uintptr_t)atomic_load(&group->ids[place / SEGMENT_WORD]);
+    struct segment_word *word = &group->words[place / SEGMENT_WORD];
+    uint8_t *ids = (uint8_t *)(uintptr_t)atomic_load(&word->ids);
     uint16_t offset = (uint16_t)group->ids_used;
 
     memcpy(ids + 2 * (place % SEGMENT_WORD), &offset, sizeof offset);
     ids[offset] = (uint8_t)id_length;
     memcpy(ids + offset + 1, id, id_length);
+    segment_note_id(word, place, id_length);
     group->ids_used += (uint32_t)(1 + id_length);
     segment->ids_ever++;
     segment->id_bytes_ever += id_length;
@@ -367,7 +379,7 @@ static bool rows_fit(const struct segment *segment, size_t bytes)
 bool segment_reserve_row(struct segment *segment, struct segment_group *group, size_t place)
 {
     size_t word = place / SEGMENT_WORD;
-    const uint8_t *old = atomic_load(&group->rows[word]);
+    const uint8_t *old = atomic_load(&group->words[word].rows);
     uint8_t *rows;
 
     if (old != NULL && !segment_is_mapped(segment, old))
@@ -379,7 +391,7 @@ bool segment_reserve_row(struct segment *segment, struct segment_group *group, s
     if (old != NULL) /* in the mapping all rows up to this place are there */
         memcpy(rows, old, place % SEGMENT_WORD * segment->row_bytes);
     segment->row_blocks_bytes += rows_bytes(segment);
-    atomic_store_explicit(&group->rows[word], rows, memory_order_release);
+    atomic_store_explicit(&group->words[word].rows, rows, memory_order_release);
     return true;
 }
 
@@ -387,10 +399,10 @@ void segment_fill_row(struct segment *segment, struct segment_group *group, size
                       const uint8_t *row)
 {
     size_t word = place / SEGMENT_WORD;
-    uint8_t *rows = (uint8_t *)(uintptr_t)atomic_load(&group->rows[word]);
+    uint8_t *rows = (uint8_t *)(uintptr_t)atomic_load(&group->words[word].rows);
 
     memcpy(rows + place % SEGMENT_WORD * segment->row_bytes, row, segment->row_bytes);
-    atomic_fetch_or_explicit(&group->present[word], (uint64_t)1 << (place % SEGMENT_WORD),
+    atomic_fetch_or_explicit(&group->words[word].present, (uint64_t)1 << (place % SEGMENT_WORD),
                              memory_order_release);
     segment->rows++;
 }
@@ -400,7 +412,7 @@ size_t segment_group_row_bytes(const struct segment *segment, const struct segme
     size_t blocks = 0;
 
     for (size_t word = 0; word < SEGMENT_WORDS; word++) {
-        const uint8_t *rows = atomic_load(&group->rows[word]);
+        const uint8_t *rows = atomic_load(&group->words[word].rows);
         blocks += rows != NULL && !segment_is_mapped(segment, rows);
     }
     return blocks * rows_bytes(segment);
@@ -429,7 +441,7 @@ uint32_t segment_fill_place(struct segment *segment, struct segment_entry *entry
     write_id(segment, group, place, id, id_length);
     if (segment->codebook != NULL)
         write_code((uint8_t *)(uintptr_t)entry->codes, entry->words, place, code);
-    if (row != NULL && atomic_load(&group->rows[place / SEGMENT_WORD]) != NULL)
+    if (row != NULL && atomic_load(&group->words[place / SEGMENT_WORD].rows) != NULL)
         segment_fill_row(segment, group, place, row);
     entry->used++;
     return place;

@@ -42,18 +42,22 @@ struct segment_block {
 };
 
 /*
- * The parts of a group that readers find in it. Null until there is something; then they change
- * only to a copy with more room. Any of them may lie in the mapping.
+ * What readers find in a group for 64 places, in one line of the cache. Null until there is
+ * something; then they change only to a copy with more room. Both may lie in the mapping.
  *
- * Ids of 64 places: uint16 offset[64] from the beginning, then for each its length, 1 byte, and its
- * bytes.
+ * Ids: uint16 offset[64] from the beginning, then for each its length, 1 byte, and its bytes.
  */
+struct segment_word {
+    _Atomic(const uint8_t *) ids;
+    _Atomic(const uint8_t *) rows; /* [64][row bytes] */
+    atomic_uint_fast64_t present;  /* bit set: the row is there */
+    uint32_t id_bytes; /* under the lock: of each id, its length included; 0: they differ */
+} __attribute__((aligned(32)));
+
 struct segment_group {
     struct segment_block block;
-    _Atomic(const uint8_t *) ids[SEGMENT_WORDS];
-    _Atomic(const uint8_t *) rows[SEGMENT_WORDS]; /* [64][row bytes] */
-    atomic_uint_fast64_t present[SEGMENT_WORDS];  /* bit set: the row is there */
-    const uint8_t *last_codes;                    /* of a retired one */
+    struct segment_word words[SEGMENT_WORDS];
+    const uint8_t *last_codes; /* of a retired one */
     size_t last_words;
     /* writers' */
     uint32_t ids_used; /* bytes, of the last ids that were begun, offsets included */
@@ -205,6 +209,9 @@ size_t segment_group_row_bytes(const struct segment *segment, const struct segme
 uint32_t segment_fill_place(struct segment *segment, struct segment_entry *entry, const void *id,
                             size_t id_length, const uint8_t *code, const uint8_t *row);
 
+/** Has a word note the length of its next id, the one of @place. */
+void segment_note_id(struct segment_word *word, size_t place, size_t id_length);
+
 /** Asks for what segment_fill_place() will write, unless the group must grow first. */
 void segment_prefetch_code(const struct segment_entry *entry);
 
@@ -221,8 +228,8 @@ static inline bool segment_is_mapped(const struct segment *segment, const void *
 
 static inline struct segment_id segment_group_id(const struct segment_group *group, size_t place)
 {
-    const uint8_t *ids =
-        atomic_load_explicit(&group->ids[place / SEGMENT_WORD], memory_order_acquire);
+    const struct segment_word *word = &group->words[place / SEGMENT_WORD];
+    const uint8_t *ids = atomic_load_explicit(&word->ids, memory_order_acquire);
     uint16_t offset;
 
     memcpy(&offset, ids + 2 * (place % SEGMENT_WORD), sizeof offset);
@@ -233,13 +240,12 @@ static inline struct segment_id segment_group_id(const struct segment_group *gro
 static inline const uint8_t *segment_group_row(const struct segment *segment,
                                                const struct segment_group *group, size_t place)
 {
-    size_t word = place / SEGMENT_WORD;
+    const struct segment_word *word = &group->words[place / SEGMENT_WORD];
+    uint64_t present = atomic_load_explicit(&word->present, memory_order_acquire);
 
-    if ((atomic_load_explicit(&group->present[word], memory_order_acquire) >>
-             (place % SEGMENT_WORD) &
-         1) == 0)
+    if ((present >> (place % SEGMENT_WORD) & 1) == 0)
         return NULL;
-    return atomic_load_explicit(&group->rows[word], memory_order_acquire) +
+    return atomic_load_explicit(&word->rows, memory_order_acquire) +
            place % SEGMENT_WORD * segment->row_bytes;
 }
 
@@ -326,6 +332,14 @@ static inline struct segment_entry *segment_entry_at(const struct segment *segme
                                                      uint32_t position)
 {
     return &segment->directory[position / SEGMENT_GROUP];
+}
+
+static inline const struct segment_word *segment_word_at(const struct segment *segment,
+                                                         uint32_t position)
+{
+    const struct segment_group *group = segment_entry_at(segment, position)->group;
+
+    return &group->words[position % SEGMENT_GROUP / SEGMENT_WORD];
 }
 
 static inline bool segment_place_lives(const struct segment_entry *entry, size_t place)

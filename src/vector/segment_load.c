@@ -192,6 +192,7 @@ static enum status_code adopt_place(struct segment *segment, struct segment_entr
     if (segment_position(segment, hash, id) != ID_MAP_NONE)
         return damaged("an id stands twice", st);
     id_map_insert(&segment->map, hash, entry->index * SEGMENT_GROUP + place);
+    segment_note_id(&entry->group->words[place / SEGMENT_WORD], place, id.length);
     segment_count_place(segment, entry, place);
     segment->ids_ever++;
     segment->id_bytes_ever += id.length;
@@ -206,7 +207,7 @@ static enum status_code adopt_word(struct segment *segment, struct segment_entry
 
     if (check_ids(rest, places, &size, st) != STATUS_OK)
         return st->code;
-    atomic_store(&group->ids[word], rest->ids);
+    atomic_store(&group->words[word].ids, rest->ids);
     group->ids_used = group->ids_capacity = (uint32_t)size;
     entry->used = (uint16_t)(SEGMENT_WORD * word + places);
     rest->ids += size + size % 2;
@@ -225,8 +226,8 @@ static enum status_code adopt_rows(struct segment *segment, struct segment_group
         if (!refine_row_valid(segment->refine, row, segment->row_bytes, segment->dimension))
             return damaged("a row that is not finite", st);
         if (place % SEGMENT_WORD == 0)
-            atomic_store(&group->rows[place / SEGMENT_WORD], row);
-        atomic_fetch_or(&group->present[place / SEGMENT_WORD],
+            atomic_store(&group->words[place / SEGMENT_WORD].rows, row);
+        atomic_fetch_or(&group->words[place / SEGMENT_WORD].present,
                         (uint64_t)1 << (place % SEGMENT_WORD));
     }
     segment->rows += places;

@@ -83,9 +83,7 @@ static void prefetch_groups(const struct ranking *ranking)
     for (size_t i = 0; i < ranking->list->count; i++) {
         const struct segment_group *group = candidate_entry(ranking, i)->group;
         size_t word = candidate_place(ranking, i) / SEGMENT_WORD;
-        __builtin_prefetch(&group->rows[word]);
-        __builtin_prefetch(&group->present[word]);
-        __builtin_prefetch(&group->ids[word]);
+        __builtin_prefetch(&group->words[word]);
     }
 }
 
@@ -164,8 +162,9 @@ static float find_cut(const struct ranking *ranking, enum choice choice, size_t 
 static void prefetch_id(const struct ranking *ranking, size_t i)
 {
     size_t place = candidate_place(ranking, i);
-    const uint8_t *ids = atomic_load_explicit(
-        &candidate_entry(ranking, i)->group->ids[place / SEGMENT_WORD], memory_order_acquire);
+    const struct segment_group *group = candidate_entry(ranking, i)->group;
+    const uint8_t *ids =
+        atomic_load_explicit(&group->words[place / SEGMENT_WORD].ids, memory_order_acquire);
 
     __builtin_prefetch(ids + 2 * (place % SEGMENT_WORD));
 }

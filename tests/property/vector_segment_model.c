@@ -71,8 +71,12 @@ struct model *model_new(uint64_t seed, const struct model_kind *kind)
         encode(model, i);
     for (size_t i = 0; i < MODEL_IDS; i++) {
         model->vector_of[i] = -1;
-        /* of different lengths, some a prefix of others */
-        snprintf(model->ids[i], sizeof model->ids[i], i % 3 == 0 ? "%zu" : "concept-%zu", i);
+        /* of one length, or of different ones, some a prefix of others */
+        snprintf(model->ids[i], sizeof model->ids[i],
+                 seed % 3 == 0 ? "concept-%04zu"
+                 : i % 3 == 0  ? "%zu"
+                               : "concept-%zu",
+                 i);
     }
     return model;
 }

@@ -46,19 +46,30 @@ static inline __mmask64 first_bytes(size_t n)
 }
 
 /* Sum of a * b: vpdpbusd wants one side unsigned, so it gets a + 128, and 128 * b is taken off. */
+struct raised_sums {
+    __m512i raised;
+    __m512i excess;
+};
+
+static inline void add_raised(struct raised_sums *sums, __m512i a, __m512i b)
+{
+    const __m512i top = _mm512_set1_epi8((char)0x80);
+
+    sums->raised = _mm512_dpbusd_epi32(sums->raised, _mm512_xor_si512(a, top), b);
+    sums->excess = _mm512_dpbusd_epi32(sums->excess, top, b);
+}
+
 static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t d)
 {
-    __m512i raised = _mm512_setzero_si512();
-    __m512i excess = raised;
+    struct raised_sums sums = { _mm512_setzero_si512(), _mm512_setzero_si512() };
+    size_t i = 0;
 
-    for (size_t i = 0; i < d; i += 64) {
-        __mmask64 there = first_bytes(d - i);
-        __m512i x = _mm512_maskz_loadu_epi8(there, a + i);
-        __m512i y = _mm512_maskz_loadu_epi8(there, b + i);
-        raised = _mm512_dpbusd_epi32(raised, _mm512_xor_si512(x, _mm512_set1_epi8((char)0x80)), y);
-        excess = _mm512_dpbusd_epi32(excess, _mm512_set1_epi8((char)0x80), y);
-    }
-    return _mm512_reduce_add_epi32(_mm512_sub_epi32(raised, excess));
+    for (; i + 64 <= d; i += 64)
+        add_raised(&sums, _mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i));
+    if (i < d)
+        add_raised(&sums, _mm512_maskz_loadu_epi8(first_bytes(d - i), a + i),
+                   _mm512_maskz_loadu_epi8(first_bytes(d - i), b + i));
+    return _mm512_reduce_add_epi32(_mm512_sub_epi32(sums.raised, sums.excess));
 }
 
 /* One vpdpbusd per step, with the packed bytes as its unsigned side. */
