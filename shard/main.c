@@ -34,6 +34,7 @@ struct shard_config {
     uint64_t train_threshold;
     const char *refinement;
     uint64_t row_memory_mb;
+    uint64_t record_cache_mb;
     uint64_t threads;
     uint64_t grace_ms;
 };
@@ -67,6 +68,8 @@ static const struct config_option options[] = {
            "all shards, and for good"),
     OPTION(row_memory_mb, "row-memory-mb", CONFIG_UINT, "1024", 0, 1 << 20,
            "MiB of refinement vectors kept in memory; those beyond are read from the disk"),
+    OPTION(record_cache_mb, "record-cache-mb", CONFIG_UINT, "128", 0, 1 << 20,
+           "MiB of concepts kept in memory, those that are read most; 0: none"),
     OPTION(threads, "threads", CONFIG_UINT, "8", 1, 256, "threads for verbs that may block"),
     OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
            "how long running calls may go on after SIGTERM"),
@@ -93,6 +96,7 @@ static enum status_code open_shard(struct process *p, struct status *st)
         .threads = (unsigned)config->threads,
         .train_threshold = config->train_threshold,
         .row_budget_bytes = (size_t)config->row_memory_mb << 20,
+        .record_cache_bytes = (size_t)config->record_cache_mb << 20,
     };
 
     if (config->data[0] == '\0')

@@ -9,28 +9,29 @@ struct op_method {
     const char *name;
     op_fn *run;
     bool quick; /* does not wait for the disk as a rule */
+    bool raw;   /* reads op.encoded itself */
 };
 
 static const struct op_method op_methods[] = {
-    { "Get", op_get, true },
-    { "Delete", op_delete, false },
-    { "Associate", op_associate, false },
-    { "Dissociate", op_dissociate, false },
-    { "Neighbors", op_neighbors, true },
-    { "Reinforce", op_reinforce, false },
-    { "Write", op_write, false },
-    { "BatchGet", op_batch_get, false },
-    { "ListPage", op_list_page, false },
-    { "Candidates", op_candidates, false },
-    { "Vectors", op_vectors, false },
-    { "Stats", op_stats, false },
-    { "Train", op_train, false },
-    { "ApplyEdges", op_apply_edges, false },
-    { "Sample", op_sample, false },
-    { "InstallCodebook", op_install_codebook, false },
-    { "SwitchCodebook", op_switch_codebook, false },
-    { "Calibrate", op_calibrate, false },
-    { "CellSizes", op_cell_sizes, false },
+    { .name = "Get", .run = op_get, .quick = true },
+    { .name = "Delete", .run = op_delete },
+    { .name = "Associate", .run = op_associate },
+    { .name = "Dissociate", .run = op_dissociate },
+    { .name = "Neighbors", .run = op_neighbors, .quick = true },
+    { .name = "Reinforce", .run = op_reinforce },
+    { .name = "Write", .run = op_write },
+    { .name = "BatchGet", .run = op_batch_get, .raw = true },
+    { .name = "ListPage", .run = op_list_page },
+    { .name = "Candidates", .run = op_candidates },
+    { .name = "Vectors", .run = op_vectors },
+    { .name = "Stats", .run = op_stats },
+    { .name = "Train", .run = op_train },
+    { .name = "ApplyEdges", .run = op_apply_edges },
+    { .name = "Sample", .run = op_sample },
+    { .name = "InstallCodebook", .run = op_install_codebook },
+    { .name = "SwitchCodebook", .run = op_switch_codebook },
+    { .name = "Calibrate", .run = op_calibrate },
+    { .name = "CellSizes", .run = op_cell_sizes },
 };
 
 enum { OP_METHODS = sizeof op_methods / sizeof op_methods[0] };
@@ -53,8 +54,7 @@ struct op_run {
     struct pool_job job; /* first: the pool gives it back */
     struct op op;
     const struct op_method *method;
-    struct rpc_bytes *encoded; /* the request, if it still has to be decoded */
-    rpc_done done;             /* NULL: the answer goes to op.call */
+    rpc_done done; /* NULL: the answer goes to op.call */
     void *ctx;
 };
 
@@ -64,9 +64,11 @@ static enum status_code decode(struct op_run *run, struct status *st)
         protobuf_c_service_descriptor_get_method_by_name(service, run->method->name);
     ProtobufCMessage *message;
 
-    if (run->encoded == NULL)
+    if (run->method->raw && run->op.encoded == NULL)
+        run->op.encoded = rpc_bytes_pack(run->op.request);
+    if (run->method->raw || run->op.encoded == NULL)
         return STATUS_OK;
-    if (rpc_bytes_unpack(run->encoded, method->input, &run->op.arena, &message, st) == STATUS_OK)
+    if (rpc_bytes_unpack(run->op.encoded, method->input, &run->op.arena, &message, st) == STATUS_OK)
         run->op.request = message;
     return st->code;
 }
@@ -103,11 +105,11 @@ static void run_op(struct pool_job *job)
         run->method->run(&run->op, &st);
     answer(run, &st);
     arena_deinit(&run->op.arena);
-    rpc_bytes_free(run->encoded);
+    rpc_bytes_free(run->op.encoded);
     free(run);
 }
 
-/* *Takes* run->encoded. */
+/* *Takes* run->op.encoded. */
 static void start_op(const struct op_run *start)
 {
     struct op_run *run = malloc(sizeof *run);
@@ -127,7 +129,7 @@ static void start_op(const struct op_run *start)
     status_set_reason(&st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
                       "too many requests wait for this shard");
     answer(run, &st);
-    rpc_bytes_free(run->encoded);
+    rpc_bytes_free(run->op.encoded);
     free(run);
 }
 
@@ -137,9 +139,11 @@ static void call_local(void *ctx, const struct shard_request *request, rpc_done 
                        void *done_ctx)
 {
     start_op(&(struct op_run){
-        .op = { .shard = ctx, .call = request->parent, .request = request->message },
+        .op = { .shard = ctx,
+                .call = request->parent,
+                .request = request->message,
+                .encoded = request->bytes },
         .method = find_method(request->method),
-        .encoded = request->bytes,
         .done = done,
         .ctx = done_ctx,
     });
@@ -199,9 +203,8 @@ static void serve_internal(struct rpc_call *call, const ProtobufCMessage *none, 
         return;
     }
     start_op(&(struct op_run){
-        .op = { .shard = shard, .call = call },
+        .op = { .shard = shard, .call = call, .encoded = rpc_take_request_bytes(call) },
         .method = find_method(strrchr(rpc_method_path(call), '/') + 1),
-        .encoded = rpc_take_request_bytes(call),
     });
 }
 
@@ -234,25 +237,37 @@ void *op_new(struct op *op, size_t size, struct status *st)
     return p;
 }
 
-enum status_code op_check_owner(struct op *op, uint16_t slot, struct status *st)
+static enum status_code refuse_slot(struct op *op, const struct topology *topology, uint16_t slot,
+                                    struct status *st)
 {
-    struct placement *placement = cluster_placement(op->shard->cluster);
-    const struct topology *topology = placement->topology;
-    uint32_t owner = placement_owner(placement, slot);
+    uint32_t owner = topology->owner[slot];
     char number[16];
 
-    if (owner != op->shard->options.index) {
-        snprintf(number, sizeof number, "%u", owner);
-        if (op->call != NULL) {
-            rpc_add_error_metadata(op->call, "owner", number);
-            rpc_add_error_metadata(op->call, "address", topology->addresses[owner]);
-        }
-        status_set_reason(st, STATUS_FAILED_PRECONDITION, "SLOT_NOT_OWNED",
-                          "slot %u belongs to shard %u at %s, this is shard %u", slot, owner,
-                          topology->addresses[owner], op->shard->options.index);
+    snprintf(number, sizeof number, "%u", owner);
+    if (op->call != NULL) {
+        rpc_add_error_metadata(op->call, "owner", number);
+        rpc_add_error_metadata(op->call, "address", topology->addresses[owner]);
     }
+    return status_set_reason(st, STATUS_FAILED_PRECONDITION, "SLOT_NOT_OWNED",
+                             "slot %u belongs to shard %u at %s, this is shard %u", slot, owner,
+                             topology->addresses[owner], op->shard->options.index);
+}
+
+enum status_code op_check_owners(struct op *op, const struct concept_id *ids, size_t n,
+                                 struct status *st)
+{
+    struct placement *placement = cluster_placement(op->shard->cluster);
+
+    for (size_t i = 0; i < n && st->code == STATUS_OK; i++)
+        if (placement_owner(placement, ids[i].slot) != op->shard->options.index)
+            refuse_slot(op, placement->topology, ids[i].slot, st);
     placement_unref(placement);
     return st->code;
+}
+
+enum status_code op_check_owner(struct op *op, uint16_t slot, struct status *st)
+{
+    return op_check_owners(op, &(struct concept_id){ .slot = slot }, 1, st);
 }
 
 enum status_code op_own_id(struct op *op, const char *id, struct concept_id *ret, struct status *st)
@@ -270,8 +285,8 @@ enum status_code op_own_ids(struct op *op, char *const *ids, size_t n, struct co
     if (parsed == NULL)
         return limit_call_memory(st);
     for (size_t i = 0; i < n; i++)
-        if (op_own_id(op, ids[i], &parsed[i], st) != STATUS_OK)
+        if (concept_id_parse(ids[i], strlen(ids[i]), &parsed[i], st) != STATUS_OK)
             return st->code;
     *ret = parsed;
-    return STATUS_OK;
+    return op_check_owners(op, parsed, n, st);
 }

@@ -20,6 +20,7 @@ struct op {
     struct rpc_call *call; /* on whose behalf; NULL: the shard's own */
     struct arena arena;    /* ends with the op */
     const ProtobufCMessage *request;
+    struct rpc_bytes *encoded; /* the request as it came, if it came encoded */
     /* The reply, one of the two. */
     const ProtobufCMessage *message; /* in the arena */
     struct rpc_bytes *bytes;
@@ -30,6 +31,10 @@ typedef enum status_code op_fn(struct op *op, struct status *st);
 /** FAILED_PRECONDITION, reason SLOT_NOT_OWNED with the owner in the error's metadata, for a slot of
  * another shard. */
 enum status_code op_check_owner(struct op *op, uint16_t slot, struct status *st);
+
+/** The same for the slots of @n ids. */
+enum status_code op_check_owners(struct op *op, const struct concept_id *ids, size_t n,
+                                 struct status *st);
 
 /** Parses an id and checks that it lives here. */
 enum status_code op_own_id(struct op *op, const char *id, struct concept_id *ret,

@@ -6,17 +6,19 @@
 #include <string.h>
 
 #include "shard/op.h"
+#include "src/base/size.h"
+#include "src/cluster/batch_get_wire.h"
 #include "src/serve/wire.h"
 
 /* Concept.embedding, Embedding.f32le */
 enum { FIELD_EMBEDDING = 15, FIELD_F32LE = 2 };
 /* GetResponse.concept, BatchGetResponse.concepts, ListPageResponse.concepts */
 enum { FIELD_CONCEPT = 1 };
-enum { FIELD_MISSING = 2, FIELD_DONE = 2 };
+enum { FIELD_DONE = 2 };
 
-/* BatchGet holds this many records at once, List as many bytes of them as fit a page: what a reply
+/* BatchGet reads this many records at once, List as many bytes of them as fit a page: what a reply
  * cannot take is not read from the disk either. */
-enum { GET_WINDOW = 64, PAGE_BYTES = 16 << 20 };
+enum { GET_WINDOW = 1024, PAGE_BYTES = 16 << 20 };
 
 /* Concept.embedding of a stored vector; nothing where there is none. */
 static void encode_embedding(const struct op *op, const struct store_vector *vector, struct buf *to)
@@ -91,52 +93,67 @@ struct batch {
     struct op *op;
     const struct concept_id *ids;
     const struct store_vector *vectors; /* NULL: not wanted */
+    size_t first;                       /* of those that are being read */
     struct buf reply;
     struct buf missing;
 };
 
-static enum status_code put_window(struct batch *batch, size_t first, size_t n, struct status *st)
+static void put_into_batch(void *context, size_t i, const void *data, size_t size)
 {
-    struct store_value values[GET_WINDOW] = { 0 };
+    struct batch *batch = context;
 
-    if (store_get_many(batch->op->shard->store, batch->ids + first, n, values, st) != STATUS_OK)
+    i += batch->first;
+    if (data == NULL)
+        wire_append_varint(&batch->missing, i);
+    else
+        put_concept(batch->op, &batch->reply, data, size,
+                    batch->vectors == NULL ? NULL : &batch->vectors[i]);
+}
+
+static enum status_code put_window(struct batch *batch, size_t n, struct status *st)
+{
+    if (store_get_many(batch->op->shard->store, batch->ids + batch->first, n, put_into_batch, batch,
+                       st) != STATUS_OK)
         return st->code;
-    for (size_t i = 0; i < n; i++) {
-        if (values[i].data == NULL)
-            wire_append_varint(&batch->missing, first + i);
-        else
-            put_concept(batch->op, &batch->reply, values[i].data, values[i].size,
-                        batch->vectors == NULL ? NULL : &batch->vectors[first + i]);
-        store_value_release(&values[i]);
-    }
     return limit_reply(&batch->reply, st);
 }
 
 static enum status_code put_batch(struct batch *batch, size_t n, struct status *st)
 {
-    for (size_t i = 0; i < n && st->code == STATUS_OK; i += GET_WINDOW)
-        put_window(batch, i, n - i < GET_WINDOW ? n - i : GET_WINDOW, st);
+    for (; batch->first < n && st->code == STATUS_OK; batch->first += GET_WINDOW)
+        put_window(batch, size_min(n - batch->first, GET_WINDOW), st);
     if (batch->missing.size > 0)
-        wire_put_bytes(&batch->reply, FIELD_MISSING, batch->missing.data, batch->missing.size);
+        wire_put_bytes(&batch->reply, BATCH_GET_MISSING, batch->missing.data, batch->missing.size);
     batch->reply.failed |= batch->missing.failed;
     buf_deinit(&batch->missing);
     return reply_with(batch->op, &batch->reply, st);
 }
 
+static enum status_code read_batch_request(struct op *op, struct batch_get_request *ret,
+                                           struct status *st)
+{
+    const uint8_t *data;
+    size_t size;
+
+    if (rpc_bytes_view(op->encoded, &op->arena, &data, &size, st) != STATUS_OK ||
+        batch_get_read(data, size, &op->arena, ret, st) != STATUS_OK)
+        return st->code;
+    return op_check_owners(op, ret->ids, ret->n, st);
+}
+
 enum status_code op_batch_get(struct op *op, struct status *st)
 {
-    const Sutra__V1__BatchGetRequest *request = (const Sutra__V1__BatchGetRequest *)op->request;
-    size_t n = request->n_ids;
     struct store_vector *vectors = NULL;
-    struct concept_id *ids = NULL;
+    struct batch_get_request request;
     struct batch batch = { .op = op };
 
-    if (op_own_ids(op, request->ids, n, &ids, st) != STATUS_OK ||
-        get_vectors(op, ids, n, request->include_embedding, &vectors, st) != STATUS_OK)
+    if (read_batch_request(op, &request, st) != STATUS_OK ||
+        get_vectors(op, request.ids, request.n, request.include_embedding, &vectors, st) !=
+            STATUS_OK)
         return st->code;
-    batch.ids = ids;
+    batch.ids = request.ids;
     batch.vectors = vectors;
-    return put_batch(&batch, n, st);
+    return put_batch(&batch, request.n, st);
 }
 
 /* The ids inside encoded concepts. */

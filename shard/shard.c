@@ -83,6 +83,7 @@ static enum status_code open_data(struct shard *shard, struct status *st)
         .has_shard = true,
         .shard = shard->options.index,
         .vector_format = row_policy_number(shard->options.rows),
+        .record_cache_bytes = shard->options.record_cache_bytes,
         .owns = store_owns,
         .on_vector = store_on_vector,
         .context = shard,

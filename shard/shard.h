@@ -31,6 +31,7 @@ struct shard_options {
     uint64_t train_threshold; /* vectors in the cluster that start the first training; 0: never */
     struct row_policy rows;
     size_t row_budget_bytes; /* of refinement rows kept in memory */
+    size_t record_cache_bytes;
 };
 
 struct shard {

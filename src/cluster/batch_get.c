@@ -2,13 +2,9 @@
  * BatchGet: the records go from the shards' replies into ours without being decoded.
  */
 
-#include <stdio.h>
-
+#include "src/cluster/batch_get_wire.h"
 #include "src/cluster/fetch.h"
 #include "src/serve/wire.h"
-
-/* BatchGetResponse */
-enum { FIELD_CONCEPTS = 1, FIELD_MISSING = 2, FIELD_SHARDS_MISSING = 3 };
 
 struct batch_get {
     struct verb verb;
@@ -30,14 +26,14 @@ static void encode_reply(const struct batch_get *get, struct buf *to)
     for (size_t i = 0; i < get->fetch.n; i++) {
         const struct fetched_concept *concept = &get->fetch.concepts[i];
         if (concept->data != NULL)
-            wire_put_bytes(to, FIELD_CONCEPTS, concept->data, concept->size);
+            wire_put_bytes(to, BATCH_GET_CONCEPTS, concept->data, concept->size);
         else if (get->fetch.absent[i])
             wire_append_varint(&absent, i);
     }
     for (size_t i = 0; i < get->missing.count; i++)
         wire_append_varint(&shards, get->missing.shards[i]);
-    put_packed(to, FIELD_MISSING, &absent);
-    put_packed(to, FIELD_SHARDS_MISSING, &shards);
+    put_packed(to, BATCH_GET_MISSING, &absent);
+    put_packed(to, BATCH_GET_SHARDS_MISSING, &shards);
     to->failed |= absent.failed || shards.failed;
     buf_deinit(&absent);
     buf_deinit(&shards);
@@ -59,47 +55,55 @@ static void answer(struct fetch *fetch, const struct status *fetched)
     verb_finish_bytes(&get->verb, reply, &st);
 }
 
-static enum status_code parse_ids(char *const *ids, size_t n, struct arena *arena,
-                                  struct concept_id **ret, struct status *st)
+/* Whether one shard has all ids: its reply is the reply. */
+static bool one_owner(const struct placement *placement, const struct batch_get_request *request,
+                      uint32_t *ret)
 {
-    struct concept_id *parsed;
-
-    if (validate_count("ids", n, LIMIT_BATCH_ITEMS, st) != STATUS_OK)
-        return st->code;
-    parsed = arena_calloc(arena, n, sizeof *parsed);
-    if (parsed == NULL)
-        return limit_call_memory(st);
-    for (size_t i = 0; i < n; i++) {
-        if (validate_id(ids[i], &parsed[i], st) != STATUS_OK) {
-            char field[32];
-            snprintf(field, sizeof field, "ids[%zu]", i);
-            validate_name_field(st, field);
-            return st->code;
-        }
-    }
-    *ret = parsed;
-    return STATUS_OK;
+    if (request->n == 0)
+        return false;
+    *ret = placement_owner(placement, request->ids[0].slot);
+    for (size_t i = 1; i < request->n; i++)
+        if (placement_owner(placement, request->ids[i].slot) != *ret)
+            return false;
+    return true;
 }
 
-void serve_batch_get(struct rpc_call *call, const ProtobufCMessage *message, void *cluster)
+static enum status_code read_request(struct batch_get *get, struct batch_get_request *ret,
+                                     struct status *st)
 {
-    const Sutra__V1__BatchGetRequest *request = (const Sutra__V1__BatchGetRequest *)message;
-    struct batch_get *get = verb_new(cluster, call, sizeof *get);
-    struct concept_id *ids = NULL;
-    struct status st = { 0 };
+    const uint8_t *data;
+    size_t size;
 
+    if (rpc_bytes_view(rpc_request_bytes(get->verb.call), verb_arena(&get->verb), &data, &size,
+                       st) != STATUS_OK)
+        return st->code;
+    return batch_get_read(data, size, verb_arena(&get->verb), ret, st);
+}
+
+void serve_batch_get(struct rpc_call *call, const ProtobufCMessage *none, void *cluster)
+{
+    struct batch_get *get = verb_new(cluster, call, sizeof *get);
+    struct batch_get_request request;
+    struct status st = { 0 };
+    uint32_t owner;
+
+    (void)none;
     if (get == NULL)
         return;
-    if (parse_ids(request->ids, request->n_ids, verb_arena(&get->verb), &ids, &st) != STATUS_OK) {
+    if (read_request(get, &request, &st) != STATUS_OK) {
         verb_finish(&get->verb, NULL, &st);
         return;
     }
-    get->missing.allowed = request->allow_partial;
+    if (!request.allow_partial && one_owner(get->verb.placement, &request, &owner)) {
+        verb_forward(&get->verb, owner, "BatchGet");
+        return;
+    }
+    get->missing.allowed = request.allow_partial;
     get->fetch = (struct fetch){
         .verb = &get->verb,
-        .ids = ids,
-        .n = request->n_ids,
-        .include_embedding = request->include_embedding,
+        .ids = request.ids,
+        .n = request.n,
+        .include_embedding = request.include_embedding,
         .missing = &get->missing,
         .done = answer,
     };

@@ -105,7 +105,7 @@ static const struct rpc_method concept_methods[] = {
     { .name = "Import", .kind = RPC_BIDI, .handler = serve_import },
     { .name = "Put", .handler = serve_put, .slots = 16 },
     { .name = "Get", .handler = serve_get, .raw = true, .slots = 64 },
-    { .name = "BatchGet", .handler = serve_batch_get, .slots = 16 },
+    { .name = "BatchGet", .handler = serve_batch_get, .raw = true, .slots = 16 },
     { .name = "Delete", .handler = serve_delete, .raw = true, .slots = 16 },
     { .name = "List", .kind = RPC_SERVER_STREAM, .handler = serve_list },
     { .name = "Associate", .handler = serve_associate, .raw = true, .slots = 16 },

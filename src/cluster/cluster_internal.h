@@ -39,6 +39,9 @@ void *verb_new(struct cluster *cluster, struct rpc_call *call, size_t size);
 void verb_finish(struct verb *verb, const ProtobufCMessage *reply, const struct status *st);
 void verb_finish_bytes(struct verb *verb, struct rpc_bytes *reply, const struct status *st);
 
+/** Asks @shard what the call was asked, and answers as it does. The request is still encoded. */
+void verb_forward(struct verb *verb, uint32_t shard, const char *method);
+
 static inline struct arena *verb_arena(struct verb *verb)
 {
     return rpc_arena(verb->call);

@@ -2,10 +2,8 @@
 
 #include <string.h>
 
+#include "src/cluster/batch_get_wire.h"
 #include "src/serve/wire.h"
-
-/* BatchGetResponse */
-enum { FIELD_CONCEPTS = 1, FIELD_MISSING = 2 };
 
 /* Marks what the packed varints of a `missing` field say; places are those within the shard's list.
  */
@@ -33,7 +31,7 @@ static bool place_concepts(struct fetch *fetch, const struct split_shard *shard,
     size_t place = 0;
 
     while (wire_next(&reader, &field)) {
-        if (field.number_in_message != FIELD_CONCEPTS)
+        if (field.number_in_message != BATCH_GET_CONCEPTS)
             continue;
         while (place < shard->count && fetch->absent[shard->indexes[place]])
             place++;
@@ -52,7 +50,7 @@ static bool read_reply(struct fetch *fetch, const struct split_shard *shard, con
     struct wire_field field;
 
     while (wire_next(&reader, &field))
-        if (field.number_in_message == FIELD_MISSING && field.wire_type == WIRE_BYTES &&
+        if (field.number_in_message == BATCH_GET_MISSING && field.wire_type == WIRE_BYTES &&
             !mark_absent(fetch, shard, &field))
             return false;
     return place_concepts(fetch, shard, data, size);
@@ -85,19 +83,39 @@ static void merge(struct scatter *scatter, void *ctx)
     fetch->done(fetch, &st);
 }
 
-static const ProtobufCMessage *shard_part(void *ctx, const struct split_shard *shard)
+static struct rpc_bytes *shard_request(const struct fetch *fetch, const struct split_shard *shard)
 {
-    const struct fetch *fetch = ctx;
-    struct arena *arena = verb_arena(fetch->verb);
-    Sutra__V1__BatchGetRequest *request = arena_alloc(arena, sizeof *request);
+    struct rpc_bytes *bytes = NULL;
+    struct buf request = { 0 };
 
-    if (request == NULL)
-        return NULL;
-    sutra__v1__batch_get_request__init(request);
-    request->include_embedding = fetch->include_embedding;
-    request->n_ids = shard->count;
-    request->ids = split_texts(shard, fetch->ids, arena);
-    return request->ids == NULL ? NULL : &request->base;
+    for (size_t i = 0; i < shard->count; i++)
+        batch_get_put_id(&request, &fetch->ids[shard->indexes[i]]);
+    batch_get_put_options(&request, fetch->include_embedding);
+    if (!request.failed)
+        bytes = rpc_bytes_from_buf(&request);
+    buf_deinit(&request);
+    return bytes;
+}
+
+/* NULL without memory. */
+static struct scatter *ask_shards(const struct fetch *fetch)
+{
+    struct placement *placement = fetch->verb->placement;
+    struct scatter *scatter =
+        scatter_new(placement, fetch->verb->call, "BatchGet", fetch->split.used);
+
+    for (uint32_t s = 0; scatter != NULL && s < placement->topology->shard_count; s++) {
+        struct rpc_bytes *request;
+        if (fetch->split.shards[s].count == 0)
+            continue;
+        request = shard_request(fetch, &fetch->split.shards[s]);
+        if (request == NULL) {
+            scatter_free(scatter);
+            return NULL;
+        }
+        scatter_add_bytes(scatter, s, request);
+    }
+    return scatter;
 }
 
 static bool prepare(struct fetch *fetch)
@@ -116,8 +134,7 @@ void fetch_run(struct fetch *fetch)
     struct status st = { 0 };
 
     if (prepare(fetch))
-        scatter = split_scatter(&fetch->split, fetch->verb->placement, fetch->verb->call,
-                                "BatchGet", shard_part, fetch);
+        scatter = ask_shards(fetch);
     if (scatter != NULL) {
         scatter_run(scatter, merge, fetch);
         return;

@@ -53,7 +53,7 @@ static void forward_done(void *ctx, struct rpc_result *result)
     placement_unref(placement);
 }
 
-static void forward_to(struct verb *verb, uint32_t shard, const char *method)
+void verb_forward(struct verb *verb, uint32_t shard, const char *method)
 {
     placement_call(verb->placement, shard,
                    &(struct shard_request){ .method = method,
@@ -77,7 +77,7 @@ static void forward_by_id(struct cluster *cluster, struct rpc_call *call, const 
         find_id(data, size, paths, &id, &st) != STATUS_OK)
         verb_finish(verb, NULL, &st);
     else
-        forward_to(verb, placement_owner(verb->placement, id.slot), method);
+        verb_forward(verb, placement_owner(verb->placement, id.slot), method);
 }
 
 static const struct id_path id_first[] = { { { 1 }, NULL }, { { 0 }, NULL } };
@@ -109,5 +109,5 @@ void serve_train(struct rpc_call *call, const ProtobufCMessage *none, void *ctx)
 
     (void)none;
     if (verb != NULL)
-        forward_to(verb, placement_owner(verb->placement, 0), "Train");
+        verb_forward(verb, placement_owner(verb->placement, 0), "Train");
 }

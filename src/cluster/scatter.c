@@ -29,6 +29,12 @@ void scatter_add(struct scatter *scatter, uint32_t shard, const ProtobufCMessage
         (struct scatter_part){ .shard = shard, .request = request, .scatter = scatter };
 }
 
+void scatter_add_bytes(struct scatter *scatter, uint32_t shard, struct rpc_bytes *bytes)
+{
+    scatter->parts[scatter->count++] =
+        (struct scatter_part){ .shard = shard, .bytes = bytes, .scatter = scatter };
+}
+
 struct scatter *scatter_new_all(struct placement *placement, struct rpc_call *parent,
                                 const char *method, const ProtobufCMessage *request)
 {
@@ -44,8 +50,10 @@ void scatter_free(struct scatter *scatter)
 {
     if (scatter == NULL)
         return;
-    for (size_t i = 0; i < scatter->count; i++)
+    for (size_t i = 0; i < scatter->count; i++) {
         rpc_result_deinit(&scatter->parts[i].result);
+        rpc_bytes_free(scatter->parts[i].bytes);
+    }
     free(scatter->parts);
     free(scatter);
 }
@@ -73,9 +81,12 @@ void scatter_run(struct scatter *scatter, scatter_done_fn *done, void *ctx)
     scatter->open = scatter->count + 1;
     for (size_t i = 0; i < scatter->count; i++) {
         struct scatter_part *part = &scatter->parts[i];
+        struct rpc_bytes *bytes = part->bytes;
+        part->bytes = NULL;
         placement_call(scatter->placement, part->shard,
                        &(struct shard_request){ .method = scatter->method,
                                                 .message = part->request,
+                                                .bytes = bytes,
                                                 .parent = scatter->parent,
                                                 .deadline_us = scatter->deadline_us },
                        part_done, part);

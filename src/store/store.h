@@ -107,11 +107,12 @@ struct store_association {
 /* ---- Opening --------------------------------------------------------------------------- */
 
 struct store_options {
-    const char *path;         /* created if missing, its parent must exist */
-    bool has_shard;           /* false: whatever the folder says */
-    uint32_t shard;           /* another than the folder was made for: FAILED_PRECONDITION */
-    uint32_t vector_format;   /* what rows are, to the caller; likewise */
-    size_t block_cache_bytes; /* 0: 64 MiB */
+    const char *path;          /* created if missing, its parent must exist */
+    bool has_shard;            /* false: whatever the folder says */
+    uint32_t shard;            /* another than the folder was made for: FAILED_PRECONDITION */
+    uint32_t vector_format;    /* what rows are, to the caller; likewise */
+    size_t block_cache_bytes;  /* 0: 64 MiB */
+    size_t record_cache_bytes; /* for hot concepts; less than 64 KiB: none */
 
     /* Whether the concepts of @slot are kept here. NULL: all are. Called from writing threads. */
     bool (*owns)(void *context, uint16_t slot);
@@ -282,24 +283,27 @@ enum status_code store_outbox_remove(struct store *store, const uint64_t *sequen
 
 /* ---- Reading ---------------------------------------------------------------------------- */
 
-/** A stored concept in wire form, pinned in memory. */
+/** A stored concept in wire form. */
 struct store_value {
     const void *data; /* NULL: no such concept */
     size_t size;
-    void *handle;
+    void *handle; /* what is pinned; NULL: @data is a copy */
 };
 
-/** Frees what @value pins and empties it; {0} is fine. Any thread. */
+/** Frees what @value holds and empties it; {0} is fine. Any thread. */
 void store_value_release(struct store_value *value);
 
 /** NOT_FOUND when there is none. The caller releases @ret. */
 enum status_code store_get(struct store *store, const struct concept_id *id,
                            struct store_value *ret, struct status *st);
 
-/** Values of @n concepts, data NULL for those not found. The caller releases every one.
- * @ret_values  [n] */
+/** Gets one of several concepts in wire form; NULL: there is none. May run under a lock: quick, and
+ * no calls of the store. */
+typedef void store_visitor(void *context, size_t i, const void *data, size_t size);
+
+/** Calls @visit for each of @n concepts, in their order; not for all if reading fails. */
 enum status_code store_get_many(struct store *store, const struct concept_id *ids, size_t n,
-                                struct store_value *ret_values, struct status *st);
+                                store_visitor *visit, void *context, struct status *st);
 
 /** Vectors of @n concepts in @arena, refinement NULL for those that have none.
  * @ret_vectors  [n] */

@@ -13,6 +13,7 @@ void store_batch_deinit(struct store_batch *batch)
 {
     if (batch->ops != NULL)
         rocksdb_writebatch_wi_destroy(batch->ops);
+    buf_deinit(&batch->concepts);
     buf_deinit(&batch->scratch);
 }
 
@@ -50,6 +51,11 @@ void store_batch_delete(struct store_batch *batch, enum store_family family,
                                     (const char *)key->data, key->size);
 }
 
+void store_batch_note_concept(struct store_batch *batch, const struct concept_id *id)
+{
+    buf_append(&batch->concepts, id, sizeof *id);
+}
+
 /* Taken under the stripes of the association, so its stamps have the order of its writes. */
 uint64_t store_batch_sequence(struct store_batch *batch)
 {
@@ -80,6 +86,15 @@ static void mirror_counters(struct store_batch *batch)
         atomic_fetch_add(&store->outbox_pending, batch->outbox_added);
 }
 
+static void each_concept(const struct store_batch *batch,
+                         void (*action)(struct record_cache *cache, const struct concept_id *id))
+{
+    const struct concept_id *ids = (const struct concept_id *)(const void *)batch->concepts.data;
+
+    for (size_t i = 0; i < batch->concepts.size / sizeof *ids; i++)
+        action(batch->store->cache, &ids[i]);
+}
+
 enum status_code store_batch_commit(struct store_batch *batch, bool synced, struct status *st)
 {
     struct store *store = batch->store;
@@ -87,9 +102,13 @@ enum status_code store_batch_commit(struct store_batch *batch, bool synced, stru
 
     if (rocksdb_writebatch_wi_count(batch->ops) == 0)
         return STATUS_OK;
+    if (batch->concepts.failed)
+        return store_no_memory(st);
     merge_counters(batch);
+    each_concept(batch, record_cache_begin_write);
     rocksdb_write_writebatch_wi(store->db, synced ? store->write_synced : store->write_buffered,
                                 batch->ops, &error);
+    each_concept(batch, record_cache_end_write);
     if (error != NULL)
         return store_status(st, error);
     mirror_counters(batch);

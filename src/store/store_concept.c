@@ -46,6 +46,7 @@ enum status_code stored_concept_put(struct store_batch *batch, const struct conc
         return store_no_memory(st);
     store_key_concept(id, &key);
     store_batch_put(batch, FAMILY_CONCEPTS, &key, batch->scratch.data, batch->scratch.size);
+    store_batch_note_concept(batch, id);
     if (!old->found)
         batch->added[COUNTER_CONCEPTS]++;
     batch->added[COUNTER_CONTENT_BYTES] += concept->content.length - old->concept.content.length;
@@ -61,6 +62,7 @@ void stored_concept_delete(struct store_batch *batch, const struct concept_id *i
         return;
     store_key_concept(id, &key);
     store_batch_delete(batch, FAMILY_CONCEPTS, &key);
+    store_batch_note_concept(batch, id);
     batch->added[COUNTER_CONCEPTS]--;
     batch->added[COUNTER_CONTENT_BYTES] -= old->concept.content.length;
 }

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "src/base/buf.h"
+#include "src/store/record_cache.h"
 #include "src/store/store.h"
 
 /* ---- Families and the shared handle ------------------------------------------------------ */
@@ -63,6 +64,7 @@ struct store {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write_synced;
     rocksdb_writeoptions_t *write_buffered;
+    struct record_cache *cache; /* of `concepts`; NULL: none */
 
     bool (*owns)(void *context, uint16_t slot);
     void (*on_vector)(void *context, const struct concept_id *id,
@@ -214,6 +216,7 @@ struct store_batch {
     rocksdb_writebatch_wi_t *ops;
     uint64_t added[COUNTER_COUNT]; /* modulo 2^64; COUNTER_SEQUENCE: the last one taken */
     uint64_t outbox_added;
+    struct buf concepts; /* struct concept_id of each that is written; borrowed */
     struct buf scratch;
 };
 
@@ -236,6 +239,9 @@ void store_batch_put(struct store_batch *batch, enum store_family family,
                      const struct store_key *key, const void *data, size_t size);
 void store_batch_delete(struct store_batch *batch, enum store_family family,
                         const struct store_key *key);
+
+/** That the concept is among what is written; @id is borrowed until the commit. */
+void store_batch_note_concept(struct store_batch *batch, const struct concept_id *id);
 
 /** A fresh stamp. */
 uint64_t store_batch_sequence(struct store_batch *batch);
@@ -310,6 +316,11 @@ void store_tell_vector(struct store *store, const struct concept_id *id,
 /** One record, pinned; data NULL where there is none. */
 enum status_code store_pin(struct store *store, enum store_family family,
                            const struct store_key *key, struct store_value *ret, struct status *st);
+
+/** Those of @n concepts in one look-up. The caller releases every one. */
+enum status_code store_pin_many(struct store *store, enum store_family family,
+                                const struct concept_id *ids, size_t n,
+                                struct store_value *ret_values, struct status *st);
 
 /* ---- Meta (store_meta.c) ----------------------------------------------------------------- */
 

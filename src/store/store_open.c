@@ -235,6 +235,7 @@ static struct store *store_new(const struct store_options *options)
     store->owns = options->owns;
     store->on_vector = options->on_vector;
     store->context = options->context;
+    store->cache = record_cache_new(options->record_cache_bytes);
     store->read = rocksdb_readoptions_create();
     store->write_synced = rocksdb_writeoptions_create();
     store->write_buffered = rocksdb_writeoptions_create();
@@ -251,7 +252,8 @@ enum status_code store_open(const struct store_options *options, struct store **
 {
     struct store *store = store_new(options);
 
-    if (store == NULL || store->path == NULL) {
+    if (store == NULL || store->path == NULL ||
+        (store->cache == NULL && options->record_cache_bytes >= RECORD_CACHE_LEAST_BYTES)) {
         store_no_memory(st);
         goto out;
     }
@@ -279,6 +281,7 @@ void store_close(struct store *store)
             rocksdb_column_family_handle_destroy(store->families[i]);
     if (store->db != NULL)
         rocksdb_close(store->db);
+    record_cache_free(store->cache);
     rocksdb_readoptions_destroy(store->read);
     rocksdb_writeoptions_destroy(store->write_synced);
     rocksdb_writeoptions_destroy(store->write_buffered);

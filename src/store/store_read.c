@@ -1,3 +1,6 @@
+#include <stdlib.h>
+#include <string.h>
+
 #include "src/base/size.h"
 #include "src/store/store_internal.h"
 
@@ -30,21 +33,49 @@ void store_value_release(struct store_value *value)
 {
     if (value->handle != NULL)
         rocksdb_pinnableslice_destroy(value->handle);
+    else
+        free((void *)(uintptr_t)value->data);
     *value = (struct store_value){ 0 };
+}
+
+static void copy_value(void *context, const void *data, size_t size)
+{
+    struct store_value *value = context;
+    void *copy = malloc(size);
+
+    if (copy == NULL)
+        return;
+    memcpy(copy, data, size);
+    *value = (struct store_value){ .data = copy, .size = size };
+}
+
+static enum status_code pin_and_cache(struct store *store, const struct concept_id *id,
+                                      record_cache_ticket ticket, struct store_value *ret,
+                                      struct status *st)
+{
+    struct store_key key;
+
+    store_key_concept(id, &key);
+    if (store_pin(store, FAMILY_CONCEPTS, &key, ret, st) != STATUS_OK)
+        return status_wrap(st, "get concept '%.*s'", (int)id->length, id->data);
+    if (ret->data == NULL)
+        return status_set(st, STATUS_NOT_FOUND, "there is no concept '%.*s'", (int)id->length,
+                          id->data);
+    record_cache_put(store->cache, id, ret->data, ret->size, ticket);
+    return STATUS_OK;
 }
 
 enum status_code store_get(struct store *store, const struct concept_id *id,
                            struct store_value *ret, struct status *st)
 {
-    struct store_value value;
-    struct store_key key;
+    struct store_value value = { 0 };
+    record_cache_ticket ticket;
 
-    store_key_concept(id, &key);
-    if (store_pin(store, FAMILY_CONCEPTS, &key, &value, st) != STATUS_OK)
-        return status_wrap(st, "get concept '%.*s'", (int)id->length, id->data);
+    if (!record_cache_visit(store->cache, id, copy_value, &value, &ticket) &&
+        pin_and_cache(store, id, ticket, &value, st) != STATUS_OK)
+        return st->code;
     if (value.data == NULL)
-        return status_set(st, STATUS_NOT_FOUND, "there is no concept '%.*s'", (int)id->length,
-                          id->data);
+        return store_no_memory(st);
     *ret = value;
     return STATUS_OK;
 }
@@ -100,9 +131,9 @@ static enum status_code lookup_status(const struct lookup *lookup, size_t n, str
     return st->code;
 }
 
-static enum status_code get_many(struct store *store, enum store_family family,
-                                 const struct concept_id *ids, size_t n,
-                                 struct store_value *ret_values, struct status *st)
+enum status_code store_pin_many(struct store *store, enum store_family family,
+                                const struct concept_id *ids, size_t n,
+                                struct store_value *ret_values, struct status *st)
 {
     struct lookup lookup = { 0 };
 
@@ -120,14 +151,6 @@ static enum status_code get_many(struct store *store, enum store_family family,
 out:
     arena_deinit(&lookup.arena);
     return st->code;
-}
-
-enum status_code store_get_many(struct store *store, const struct concept_id *ids, size_t n,
-                                struct store_value *ret_values, struct status *st)
-{
-    if (n == 0 || get_many(store, FAMILY_CONCEPTS, ids, n, ret_values, st) == STATUS_OK)
-        return STATUS_OK;
-    return status_wrap(st, "get %zu concepts", n);
 }
 
 static enum status_code copy_vector(const struct store_value *value, struct arena *arena,
@@ -152,7 +175,7 @@ enum status_code store_get_vectors(struct store *store, const struct concept_id 
 
     if (values == NULL)
         return store_no_memory(st);
-    if (n == 0 || get_many(store, FAMILY_VECTORS, ids, n, values, st) != STATUS_OK)
+    if (n == 0 || store_pin_many(store, FAMILY_VECTORS, ids, n, values, st) != STATUS_OK)
         return st->code == STATUS_OK ? STATUS_OK : status_wrap(st, "get %zu vectors", n);
     for (size_t i = 0; i < n && st->code == STATUS_OK; i++)
         copy_vector(&values[i], arena, &ret_vectors[i], st);

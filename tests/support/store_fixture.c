@@ -40,6 +40,7 @@ void store_fixture_open(struct store_fixture *f)
     *f = (struct store_fixture){ 0 };
     temp_folder_make(f->path);
     f->options.path = f->path;
+    f->options.record_cache_bytes = 64 << 10;
     arena_init(&f->arena, SIZE_MAX);
     store_fixture_reopen(f);
 }

@@ -1,7 +1,8 @@
 #ifndef SUTRA_TESTS_STORE_FIXTURE_H
 #define SUTRA_TESTS_STORE_FIXTURE_H
 
-/** A store in a temporary folder, and short ways to write into it. Failures end the test. */
+/** A store in a temporary folder, with a small record cache, and short ways to write into it.
+ * Failures end the test. */
 
 #include "src/store/store.h"
 

@@ -674,23 +674,88 @@ Test(store, walks_neighbors_in_order_page_by_page)
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
+/* Contents of what is visited: "second one|-|first|". */
+static void note_content(void *context, size_t i, const void *data, size_t size)
+{
+    struct buf *seen = context;
+    struct concept concept = { .content = text("-") };
+    struct status st = { 0 };
+
+    (void)i;
+    if (data != NULL)
+        concept_wire_decode(data, size, &f.arena, &concept, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    buf_append(seen, concept.content.data, concept.content.length);
+    buf_append_u8(seen, '|');
+}
+
+static void expect_contents(const struct concept_id *ids, size_t n, const char *expected)
+{
+    struct buf seen = { 0 };
+    struct status st = { 0 };
+
+    cr_assert_eq(store_get_many(f.store, ids, n, note_content, &seen, &st), STATUS_OK, "%s",
+                 st.message);
+    buf_append_u8(&seen, 0);
+    cr_expect_str_eq((const char *)seen.data, expected);
+    buf_deinit(&seen);
+}
+
 Test(store, gets_many_in_the_order_asked)
 {
     const struct concept_id ids[] = { id_of("b"), id_of("none"), id_of("a"), id_of("b") };
-    struct store_value values[4];
-    struct status st = { 0 };
 
     learn(&f, "a", "first");
     learn(&f, "b", "second one");
-    store_get_many(f.store, ids, 4, values, &st);
-    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
-    cr_expect_not_null(values[0].data);
-    cr_expect_null(values[1].data);
-    cr_expect_lt(values[2].size, values[0].size);
-    cr_expect_eq(values[3].size, values[0].size);
-    for (int i = 0; i < 4; i++)
-        store_value_release(&values[i]);
-    cr_expect_eq(store_get_many(f.store, ids, 0, values, &st), STATUS_OK);
+    for (int times = 0; times < 2; times++) /* from RocksDB, from the cache */
+        expect_contents(ids, 4, "second one|-|first|second one|");
+    expect_contents(ids, 0, "");
+}
+
+Test(store, gets_what_is_cached_and_what_is_not_in_the_order_asked)
+{
+    const struct concept_id ids[] = { id_of("a"), id_of("b"), id_of("c"), id_of("b"),
+                                      id_of("a"), id_of("d"), id_of("c") };
+
+    learn(&f, "a", "first");
+    learn(&f, "b", "second");
+    learn(&f, "c", "third");
+    learn(&f, "d", "fourth");
+    expect_contents(ids + 4, 2, "first|fourth|");
+    expect_contents(ids, 7, "first|second|third|second|first|fourth|third|");
+    learn(&f, "b", "other");
+    expect_contents(ids, 7, "first|other|third|other|first|fourth|third|");
+}
+
+Test(store, gets_more_than_fit_a_window_and_the_cache)
+{
+    enum { N = 700 };
+    static char texts[N][300];
+    struct concept_id ids[N];
+    struct buf expected = { 0 };
+
+    for (size_t i = 0; i < N; i++) {
+        snprintf(texts[i], sizeof texts[i], "%zu-%0250d", i, 7);
+        learn(&f, texts[i], texts[i]);
+        ids[i] = id_of(texts[i]);
+        buf_printf(&expected, "%s|", texts[i]);
+    }
+    buf_append_u8(&expected, 0);
+    for (int times = 0; times < 2; times++)
+        expect_contents(ids, N, (const char *)expected.data);
+    buf_deinit(&expected);
+}
+
+Test(store, a_deleted_concept_is_not_in_the_cache)
+{
+    const struct concept_id id = id_of("a");
+    struct status st = { 0 };
+    bool existed;
+
+    learn(&f, "a", "first");
+    expect_contents(&id, 1, "first|");
+    store_delete(f.store, &id, (struct store_condition){ 0 }, false, &existed, &st);
+    expect_contents(&id, 1, "-|");
 }
 
 /* Reads 200 concepts in pages of @limit with arenas of @bytes; how many came, in order. */
