@@ -22,10 +22,12 @@
 enum {
     ROW_BYTES = 4 + 384,
     BATCH = 256,
-    GET_BATCH = 128,
-    READS = 200000,
+    GET_BATCH = 1000,
+    READS = 1000000,
     THREADS = 4,
     CACHE_BYTES = 256 << 20,
+    RECORD_CACHE_BYTES = 128 << 20,
+    HOT = 1000,
     LINE_BYTES = 1 << 16,
 };
 
@@ -280,7 +282,8 @@ static double write_all(struct store *store, const struct store_write *items, si
 
 static struct store *open_in(const char *folder, const char *name)
 {
-    struct store_options options = { .block_cache_bytes = CACHE_BYTES };
+    struct store_options options = { .block_cache_bytes = CACHE_BYTES,
+                                     .record_cache_bytes = RECORD_CACHE_BYTES };
     struct store *store = NULL;
     struct status st = { 0 };
     char path[512];
@@ -338,9 +341,14 @@ static struct store *write_variant(const struct corpus *corpus, const char *fold
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
+static const struct concept_id *random_id_below(const struct corpus *corpus, size_t n)
+{
+    return &corpus->items[random_u64() % n].id;
+}
+
 static const struct concept_id *random_id(const struct corpus *corpus)
 {
-    return &corpus->items[random_u64() % corpus->n].id;
+    return random_id_below(corpus, corpus->n);
 }
 
 static void print_rate(const char *what, size_t n, int64_t start)
@@ -363,22 +371,30 @@ static void get_singly(struct store *store, const struct corpus *corpus)
     print_rate("get", READS, start);
 }
 
-static void get_in_batches(struct store *store, const struct corpus *corpus)
+static void gather(void *context, size_t i, const void *data, size_t size)
+{
+    (void)i;
+    buf_append(context, data, size);
+}
+
+/* Of the first @n. */
+static void get_in_batches(struct store *store, const struct corpus *corpus, size_t n,
+                           const char *what)
 {
     int64_t start = clock_monotonic_us();
+    struct buf gathered = { 0 };
 
     for (size_t i = 0; i < READS; i += GET_BATCH) {
-        struct store_value values[GET_BATCH];
         struct concept_id ids[GET_BATCH];
         struct status st = { 0 };
         for (size_t j = 0; j < GET_BATCH; j++)
-            ids[j] = *random_id(corpus);
-        store_get_many(store, ids, GET_BATCH, values, &st);
+            ids[j] = *random_id_below(corpus, n);
+        buf_reset(&gathered);
+        store_get_many(store, ids, GET_BATCH, gather, &gathered, &st);
         check(&st);
-        for (size_t j = 0; j < GET_BATCH; j++)
-            store_value_release(&values[j]);
     }
-    print_rate("get, 128 at a time", READS, start);
+    buf_deinit(&gathered);
+    print_rate(what, READS, start);
 }
 
 static void get_vectors(struct store *store, const struct corpus *corpus, struct arena *arena)
@@ -395,7 +411,7 @@ static void get_vectors(struct store *store, const struct corpus *corpus, struct
         check(&st);
         arena_reset(arena);
     }
-    print_rate("vectors, 128 at a time", READS, start);
+    print_rate("vectors, 1000 at a time", READS, start);
 }
 
 static void get_neighbors(struct store *store, const struct corpus *corpus, struct arena *arena)
@@ -441,7 +457,8 @@ static void read_all(struct store *store, const struct corpus *corpus)
 
     arena_init(&arena, SIZE_MAX);
     get_singly(store, corpus);
-    get_in_batches(store, corpus);
+    get_in_batches(store, corpus, HOT, "get, 1000 hot ones at a time");
+    get_in_batches(store, corpus, corpus->n, "get, 1000 at a time");
     get_vectors(store, corpus, &arena);
     get_neighbors(store, corpus, &arena);
     scan(store);
