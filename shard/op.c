@@ -24,6 +24,7 @@ static const struct op_method op_methods[] = {
     { .name = "ListPage", .run = op_list_page },
     { .name = "Candidates", .run = op_candidates },
     { .name = "Vectors", .run = op_vectors },
+    { .name = "Distance", .run = op_distance, .raw = true },
     { .name = "Stats", .run = op_stats },
     { .name = "Train", .run = op_train },
     { .name = "ApplyEdges", .run = op_apply_edges },
@@ -268,6 +269,14 @@ enum status_code op_check_owners(struct op *op, const struct concept_id *ids, si
 enum status_code op_check_owner(struct op *op, uint16_t slot, struct status *st)
 {
     return op_check_owners(op, &(struct concept_id){ .slot = slot }, 1, st);
+}
+
+enum status_code op_reply(struct op *op, struct buf *reply, struct status *st)
+{
+    if (st->code == STATUS_OK && limit_reply(reply, st) == STATUS_OK)
+        op->bytes = rpc_bytes_from_buf(reply);
+    buf_deinit(reply);
+    return st->code;
 }
 
 enum status_code op_own_id(struct op *op, const char *id, struct concept_id *ret, struct status *st)

@@ -58,6 +58,9 @@ static inline bool op_synced(Sutra__V1__Durability durability)
     return durability != SUTRA__V1__DURABILITY__DURABILITY_BUFFERED;
 }
 
+/** Ends with the reply encoded in @reply, which is emptied, unless @st says otherwise. */
+enum status_code op_reply(struct op *op, struct buf *reply, struct status *st);
+
 /** A zeroed message of the arena is op_new(op, sizeof …); NULL with RESOURCE_EXHAUSTED when it is
  * full. */
 void *op_new(struct op *op, size_t size, struct status *st);
@@ -70,7 +73,7 @@ void op_fill_codebook(const struct op *op, const struct codebook_info *info,
 op_fn op_get, op_batch_get, op_list_page, op_stats;
 op_fn op_write, op_delete, op_reinforce;
 op_fn op_associate, op_dissociate, op_neighbors, op_apply_edges;
-op_fn op_candidates, op_vectors;
+op_fn op_candidates, op_vectors, op_distance;
 op_fn op_train, op_sample, op_install_codebook, op_switch_codebook, op_calibrate, op_cell_sizes;
 
 #endif

@@ -50,15 +50,6 @@ static void put_concept(const struct op *op, struct buf *to, const void *value, 
     buf_deinit(&embedding);
 }
 
-/* Ends the op with what is in @reply. */
-static enum status_code reply_with(struct op *op, struct buf *reply, struct status *st)
-{
-    if (st->code == STATUS_OK && limit_reply(reply, st) == STATUS_OK)
-        op->bytes = rpc_bytes_from_buf(reply);
-    buf_deinit(reply);
-    return st->code;
-}
-
 static enum status_code get_vectors(struct op *op, const struct concept_id *ids, size_t n,
                                     bool wanted, struct store_vector **ret, struct status *st)
 {
@@ -85,7 +76,7 @@ enum status_code op_get(struct op *op, struct status *st)
     if (get_vectors(op, &id, 1, request->include_embedding, &vector, st) == STATUS_OK)
         put_concept(op, &reply, value.data, value.size, vector);
     store_value_release(&value);
-    return reply_with(op, &reply, st);
+    return op_reply(op, &reply, st);
 }
 
 /* A BatchGet's reply while it grows. */
@@ -126,7 +117,7 @@ static enum status_code put_batch(struct batch *batch, size_t n, struct status *
         wire_put_bytes(&batch->reply, BATCH_GET_MISSING, batch->missing.data, batch->missing.size);
     batch->reply.failed |= batch->missing.failed;
     buf_deinit(&batch->missing);
-    return reply_with(batch->op, &batch->reply, st);
+    return op_reply(batch->op, &batch->reply, st);
 }
 
 static enum status_code read_batch_request(struct op *op, struct batch_get_request *ret,
@@ -199,7 +190,7 @@ static enum status_code list_page(struct op *op,
         put_concept(op, &reply, values[i].data, values[i].length,
                     vectors == NULL ? NULL : &vectors[i]);
     wire_put_varint(&reply, FIELD_DONE, done);
-    return reply_with(op, &reply, st);
+    return op_reply(op, &reply, st);
 }
 
 enum status_code op_list_page(struct op *op, struct status *st)

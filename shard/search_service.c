@@ -1,5 +1,5 @@
 /*
- * Candidates, this shard's part of a search, and Vectors.
+ * Candidates, this shard's part of a search.
  */
 
 #include <math.h>
@@ -391,81 +391,5 @@ enum status_code op_candidates(struct op *op, struct status *st)
     settle(op, request, segment, c.reply->settings);
     search_segment(op, segment, queries, n, c.reply->settings->rerank + request->extra, &c, st);
     segment_unref(segment);
-    return st->code;
-}
-
-/* ---- Vectors ---- */
-
-/* What the code stands for; where the stored one is another codebook's, that of the row. */
-static void decode_code(struct row_policy policy, const struct codebook *codebook,
-                        const struct store_vector *vector, float *ret_row)
-{
-    uint8_t code[CODEBOOK_CODE_BYTES];
-    int8_t scratch[LIMIT_DIMENSION];
-
-    if (vector->codebook_version == codebook_info(codebook)->code_version)
-        memcpy(code, vector->code, sizeof code);
-    else
-        codebook_encode(codebook,
-                        refine_values(policy.format, vector->refinement, LIMIT_DIMENSION, scratch),
-                        LIMIT_DIMENSION, 1, code, NULL, NULL);
-    codebook_decode(codebook, code, ret_row);
-}
-
-/* @codebook NULL: the refinement vector. */
-static void decode(struct row_policy policy, const struct codebook *codebook,
-                   const struct store_vector *vector, float *ret_row)
-{
-    if (codebook == NULL)
-        row_decode(policy, vector->refinement, ret_row);
-    else
-        decode_code(policy, codebook, vector, ret_row);
-}
-
-static enum status_code fill_rows(struct op *op, struct codebook *codebook,
-                                  const struct concept_id *ids, size_t n,
-                                  Sutra__Internal__V1__VectorsResponse *reply, struct status *st)
-{
-    struct store_vector *vectors = arena_calloc(&op->arena, n, sizeof *vectors);
-    float *rows = arena_alloc(&op->arena, n * LIMIT_DIMENSION * sizeof *rows);
-    struct row_policy policy = index_rows(op->shard->index);
-    size_t found = 0;
-
-    reply->missing = arena_calloc(&op->arena, n, sizeof *reply->missing);
-    if (vectors == NULL || rows == NULL || reply->missing == NULL)
-        return limit_call_memory(st);
-    if (index_get_vectors(op->shard->index, ids, n, &op->arena, vectors, st) != STATUS_OK)
-        return st->code;
-    for (size_t i = 0; i < n; i++) {
-        if (vectors[i].refinement == NULL)
-            reply->missing[reply->n_missing++] = (uint32_t)i;
-        else
-            decode(policy, codebook, &vectors[i], rows + LIMIT_DIMENSION * found++);
-    }
-    reply->rows.data = (uint8_t *)rows;
-    reply->rows.len = found * LIMIT_DIMENSION * sizeof *rows;
-    return STATUS_OK;
-}
-
-enum status_code op_vectors(struct op *op, struct status *st)
-{
-    const Sutra__Internal__V1__VectorsRequest *request =
-        (const Sutra__Internal__V1__VectorsRequest *)op->request;
-    Sutra__Internal__V1__VectorsResponse *reply = op_new(op, sizeof *reply, st);
-    struct codebook *codebook = NULL;
-    struct concept_id *ids = NULL;
-
-    if (reply == NULL || op_own_ids(op, request->ids, request->n_ids, &ids, st) != STATUS_OK)
-        return st->code;
-    sutra__internal__v1__vectors_response__init(reply);
-    op->message = &reply->base;
-    if (request->decoded) {
-        codebook = index_codebook(op->shard->index);
-        if (codebook == NULL)
-            return status_set(st, STATUS_FAILED_PRECONDITION,
-                              "there is no codebook yet: approximate distances need one");
-    }
-    fill_rows(op, codebook, ids, request->n_ids, reply, st);
-    codebook_unref(codebook);
     return st->code;
 }

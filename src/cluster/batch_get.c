@@ -55,19 +55,6 @@ static void answer(struct fetch *fetch, const struct status *fetched)
     verb_finish_bytes(&get->verb, reply, &st);
 }
 
-/* Whether one shard has all ids: its reply is the reply. */
-static bool one_owner(const struct placement *placement, const struct batch_get_request *request,
-                      uint32_t *ret)
-{
-    if (request->n == 0)
-        return false;
-    *ret = placement_owner(placement, request->ids[0].slot);
-    for (size_t i = 1; i < request->n; i++)
-        if (placement_owner(placement, request->ids[i].slot) != *ret)
-            return false;
-    return true;
-}
-
 static enum status_code read_request(struct batch_get *get, struct batch_get_request *ret,
                                      struct status *st)
 {
@@ -94,7 +81,8 @@ void serve_batch_get(struct rpc_call *call, const ProtobufCMessage *none, void *
         verb_finish(&get->verb, NULL, &st);
         return;
     }
-    if (!request.allow_partial && one_owner(get->verb.placement, &request, &owner)) {
+    if (!request.allow_partial &&
+        split_one_owner(get->verb.placement, request.ids, request.n, &owner)) {
         verb_forward(&get->verb, owner, "BatchGet");
         return;
     }

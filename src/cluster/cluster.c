@@ -113,7 +113,7 @@ static const struct rpc_method concept_methods[] = {
     { .name = "Neighbors", .handler = serve_neighbors, .raw = true, .slots = 16 },
     { .name = "Search", .handler = serve_search, .slots = 64 },
     { .name = "BatchSearch", .handler = serve_batch_search, .slots = 16 },
-    { .name = "Distance", .handler = serve_distance, .slots = 16 },
+    { .name = "Distance", .handler = serve_distance, .raw = true, .slots = 16 },
     { .name = "Reinforce", .handler = serve_reinforce, .raw = true, .slots = 16 },
 };
 

@@ -232,8 +232,7 @@ static void ids_are_resolved(struct vectors *vectors, const struct status *resol
             status_set(&st, STATUS_NOT_FOUND, "concept '%.*s' does not exist or has no vector",
                        (int)search->ids[j].length, search->ids[j].data);
         else
-            memcpy(row_of(search, search->id_queries[j]), vectors->rows[j],
-                   LIMIT_DIMENSION * sizeof(float));
+            vectors_decode(vectors, j, row_of(search, search->id_queries[j]));
         search->own[search->id_queries[j]] = search->ids[j];
     }
     if (st.code != STATUS_OK)

@@ -1,5 +1,17 @@
 #include "src/cluster/split.h"
 
+bool split_one_owner(const struct placement *placement, const struct concept_id *ids, size_t n,
+                     uint32_t *ret_owner)
+{
+    if (n == 0)
+        return false;
+    *ret_owner = placement_owner(placement, ids[0].slot);
+    for (size_t i = 1; i < n; i++)
+        if (placement_owner(placement, ids[i].slot) != *ret_owner)
+            return false;
+    return true;
+}
+
 bool split_ids(const struct placement *placement, const struct concept_id *ids, size_t n,
                struct arena *arena, struct split *ret)
 {

@@ -19,6 +19,10 @@ struct split {
     size_t used;                /* shards with a count above 0 */
 };
 
+/** Whether there are ids and one shard owns them all: its answer is the answer. */
+bool split_one_owner(const struct placement *placement, const struct concept_id *ids, size_t n,
+                     uint32_t *ret_owner);
+
 /** Divides @ids [n], of which those with an empty id (length 0) are left out. All in @arena; false
  * when it is full. */
 bool split_ids(const struct placement *placement, const struct concept_id *ids, size_t n,

@@ -175,18 +175,8 @@ static void complete_cell_codes(struct codebook *codebook)
     }
 }
 
-/* What codes stand for has a mean squared length of 1 - mse; a codebook that lost nearly everything
- * is not made up for. */
-static void complete_similarity(struct codebook *codebook)
-{
-    float kept = fmaxf(1.0f - codebook->info.mean_squared_error, 0.25f);
-
-    codebook->cosine_unit = codebook->step * codebook->step / kept;
-}
-
 void codebook_complete(struct codebook *codebook)
 {
-    complete_similarity(codebook);
     codebook_complete_rotation(codebook);
     codebook_complete_centroids(codebook);
     codebook_complete_cells(codebook);
@@ -224,7 +214,7 @@ static void rotate_chunk(const struct codebook *codebook, const int8_t *values, 
     kernel->products(values, stride, n, d, codebook->packed_rotation, d, sums);
     for (size_t i = 0; i < n; i++)
         kernel->requantise(sums + i * d, codebook->row_factors,
-                           codebook_inverse_length(values + i * stride, d), d, ret_rotated + i * d);
+                           refine_inverse_length(values + i * stride, d), d, ret_rotated + i * d);
 }
 
 void codebook_rotate(const struct codebook *codebook, const int8_t *values, size_t stride, size_t n,
@@ -284,7 +274,8 @@ gather_width(const struct codebook *codebook, const uint8_t *code, size_t w, int
         memcpy(ret + p * w, codebook->centroids + (p * CODEBOOK_CENTROIDS + code[p]) * w, w);
 }
 
-static void gather(const struct codebook *codebook, const uint8_t *code, int8_t *ret)
+void codebook_decode_rotated(const struct codebook *codebook,
+                             const uint8_t code[CODEBOOK_CODE_BYTES], int8_t *ret)
 {
     if (codebook->part_width == 8) /* d = 384 */
         gather_width(codebook, code, 8, ret);
@@ -301,7 +292,7 @@ void codebook_decode(const struct codebook *codebook, const uint8_t code[CODEBOO
     float scaled[VECTOR_MAX_DIMENSION];
     size_t d = codebook->info.dimension;
 
-    gather(codebook, code, rotated);
+    codebook_decode_rotated(codebook, code, rotated);
     for (size_t j = 0; j < d; j++)
         scaled[j] = (codebook->step * codebook->column_factors[j]) * (float)rotated[j];
     for (size_t i = 0; i < d; i++) {
@@ -312,14 +303,19 @@ void codebook_decode(const struct codebook *codebook, const uint8_t code[CODEBOO
     }
 }
 
+float codebook_rotated_similarity(const int8_t *a, const int8_t *b, size_t d)
+{
+    return (float)vector_kernel()->dot_i8(a, b, d) *
+           (refine_inverse_length(a, d) * refine_inverse_length(b, d));
+}
+
 float codebook_similarity(const struct codebook *codebook, const uint8_t a[CODEBOOK_CODE_BYTES],
                           const uint8_t b[CODEBOOK_CODE_BYTES])
 {
     int8_t rotated_a[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
     int8_t rotated_b[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
-    size_t d = codebook->info.dimension;
 
-    gather(codebook, a, rotated_a);
-    gather(codebook, b, rotated_b);
-    return (float)vector_kernel()->dot_i8(rotated_a, rotated_b, d) * codebook->cosine_unit;
+    codebook_decode_rotated(codebook, a, rotated_a);
+    codebook_decode_rotated(codebook, b, rotated_b);
+    return codebook_rotated_similarity(rotated_a, rotated_b, codebook->info.dimension);
 }

@@ -137,8 +137,14 @@ void codebook_assign(const struct codebook *codebook, const int8_t *values, size
 void codebook_decode(const struct codebook *codebook, const uint8_t code[CODEBOOK_CODE_BYTES],
                      float *ret_vector);
 
-/** Cosine, roughly, of two vectors by their codes alone; integer sums inside, symmetric. Scaled up
- * by what codes lose on average, so that of a vector with itself it is about 1. */
+/** The same in the rotated directions, [d] int8 values, up to a factor. */
+void codebook_decode_rotated(const struct codebook *codebook,
+                             const uint8_t code[CODEBOOK_CODE_BYTES], int8_t *ret_rotated);
+
+/** Cosine of two rows of codebook_decode_rotated(); integer sums inside, symmetric. */
+float codebook_rotated_similarity(const int8_t *a, const int8_t *b, size_t d);
+
+/** Cosine of what two codes stand for: that of the rows above. */
 float codebook_similarity(const struct codebook *codebook, const uint8_t a[CODEBOOK_CODE_BYTES],
                           const uint8_t b[CODEBOOK_CODE_BYTES]);
 

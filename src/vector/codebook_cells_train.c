@@ -62,7 +62,7 @@ static void add(struct cell_training *t, size_t cell, size_t row)
     size_t d = t->kmeans.w;
     const int8_t *values = t->values + row * d;
 
-    kmeans_add(&t->kmeans, cell, values, codebook_inverse_length(values, d));
+    kmeans_add(&t->kmeans, cell, values, refine_inverse_length(values, d));
 }
 
 static void move_cells(struct cell_training *t)

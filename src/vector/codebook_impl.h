@@ -23,7 +23,6 @@ struct codebook {
     struct codebook_info info;
     size_t part_width; /* w = d / 48 */
     float step;        /* what 1 of a rotated row and of a centroid is worth */
-    float cosine_unit; /* what 1 of the product of two decoded rotated rows is */
     float cell_unit;   /* what 1 of a cell is worth */
 
     /* One block, freed by its first member, all parts of it 64-byte aligned. What is written: */
@@ -62,14 +61,6 @@ void codebook_complete(struct codebook *codebook);
 void codebook_complete_rotation(struct codebook *codebook);
 void codebook_complete_centroids(struct codebook *codebook);
 void codebook_complete_cells(struct codebook *codebook);
-
-/** One over the length of a row of int8 values; 0 for the zero row. */
-static inline float codebook_inverse_length(const int8_t *values, size_t d)
-{
-    int32_t squares = vector_kernel()->dot_i8(values, values, d);
-
-    return squares > 0 ? 1.0f / sqrtf((float)squares) : 0;
-}
 
 /** The rotated rows, @ret_rotated [n][d], any alignment. */
 void codebook_rotate(const struct codebook *codebook, const int8_t *values, size_t stride, size_t n,

@@ -122,7 +122,7 @@ static void add(struct rebalancing *r, struct kmeans *kmeans, size_t half, size_
 {
     const int8_t *values = r->values + row * kmeans->w;
 
-    kmeans_add(kmeans, half, values, codebook_inverse_length(values, kmeans->w));
+    kmeans_add(kmeans, half, values, refine_inverse_length(values, kmeans->w));
 }
 
 static void finish(struct rebalancing *r, struct kmeans *kmeans)
@@ -152,7 +152,7 @@ static bool begin_halves(struct rebalancing *r, struct kmeans *kmeans, uint32_t 
         if (r->cells[i] != cell)
             continue;
         cosine = (float)vector_kernel()->dot_i8(r->values + first * d, values, d) *
-                 codebook_inverse_length(values, d);
+                 refine_inverse_length(values, d);
         farthest = cosine < least ? i : farthest;
         least = cosine < least ? cosine : least;
     }

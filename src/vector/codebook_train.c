@@ -131,7 +131,7 @@ static void choose_step(struct training *t)
 
     for (size_t i = 0; i < t->n; i += interval) {
         const int8_t *values = t->values + i * t->d;
-        float inverse = codebook_inverse_length(values, t->d);
+        float inverse = refine_inverse_length(values, t->d);
         vector_kernel()->products(values, t->d, 1, t->d, codebook->packed_rotation, t->d, sums);
         for (size_t j = 0; j < t->d; j++)
             largest = fmaxf(largest, fabsf((float)sums[j] * codebook->column_factors[j] * inverse));

@@ -53,6 +53,13 @@ bool vector_normalise(float *v, size_t d)
 
 /* ---- Rows ---- */
 
+float refine_inverse_length(const int8_t *values, size_t d)
+{
+    int32_t squares = vector_kernel()->dot_i8(values, values, d);
+
+    return squares > 0 ? 1.0f / sqrtf((float)squares) : 0;
+}
+
 float refine_quantise(const float *unit, size_t d, int8_t *ret_values)
 {
     float largest = vector_kernel()->largest(unit, d);
@@ -103,7 +110,8 @@ void refine_encode(enum refine_format format, const float *unit, size_t d, uint8
         memcpy(ret_row, unit, d * sizeof *unit);
         return;
     default:
-        scale = refine_quantise(unit, d, (int8_t *)ret_row + REFINE_SCALE_BYTES);
+        refine_quantise(unit, d, (int8_t *)ret_row + REFINE_SCALE_BYTES);
+        scale = refine_inverse_length((int8_t *)ret_row + REFINE_SCALE_BYTES, d);
         memcpy(ret_row, &scale, sizeof scale);
     }
 }

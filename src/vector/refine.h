@@ -8,7 +8,7 @@
  *
  *   format    bytes     row, little-endian, no alignment needed
  *   INT8      4 + d     float32 scale, int8 value[d]: x[i] = scale * value[i], |value| <= 127,
- *                       scale finite, >= 0
+ *                       scale finite, >= 0; as written here, such that x has length 1
  *   FLOAT16   2 d       IEEE 754 binary16 value[d], finite
  *   FLOAT32   4 d       float32 value[d], finite
  *
@@ -42,8 +42,8 @@ static inline size_t refine_row_bytes(enum refine_format format, size_t d)
 /** Scales @v to length 1, in place. False, and @v untouched, if it is all zero or not finite. */
 bool vector_normalise(float *v, size_t d);
 
-/** @unit [d], finite; normalised by the caller. Writes refine_row_bytes(). INT8: |error| <= scale /
- * 2 per value. */
+/** @unit [d], finite; normalised by the caller. Writes refine_row_bytes(). INT8: values are
+ * rounded to a 127th of the greatest. */
 void refine_encode(enum refine_format format, const float *unit, size_t d, uint8_t *ret_row);
 
 /** Writes [d] floats, not normalised again. */
@@ -52,7 +52,10 @@ void refine_decode(enum refine_format format, const uint8_t *row, size_t d, floa
 /** Whether @size foreign bytes are a row of @d dimensions with nothing but possible values. */
 bool refine_row_valid(enum refine_format format, const uint8_t *row, size_t size, size_t d);
 
-/** The values of an INT8 row for @unit [d], finite; returns the scale. */
+/** One over the length of a row of int8 values; 0 for the zero row. */
+float refine_inverse_length(const int8_t *values, size_t d);
+
+/** The values of an INT8 row for @unit [d], finite; returns what 1 stands for in them. */
 float refine_quantise(const float *unit, size_t d, int8_t *ret_values);
 
 /**

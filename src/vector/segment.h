@@ -179,6 +179,14 @@ enum status_code segment_score(struct segment *segment, const float *query,
                                const struct segment_id *ids, size_t n, enum segment_measure measure,
                                float *ret_similarities, struct status *st);
 
+/**
+ * Copies what is compared above: rows, or codes of CODEBOOK_CODE_BYTES.
+ * @ret  [n][row or code]; @ret_found [n]: false where a concept is unknown or its row not at hand
+ */
+enum status_code segment_fetch(struct segment *segment, const struct segment_id *ids, size_t n,
+                               enum segment_measure measure, uint8_t *ret, bool *ret_found,
+                               struct status *st);
+
 /** Which of @n ids are there: @ret_found [n]. Returns how many. */
 size_t segment_find(struct segment *segment, const struct segment_id *ids, size_t n,
                     bool *ret_found);

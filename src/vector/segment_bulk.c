@@ -189,6 +189,18 @@ void bulk_locate(struct bulk_block *block, enum segment_measure measure, struct 
         locate_codes(block, ret);
 }
 
+void bulk_enter(struct segment *segment, struct bulk_block *block, const struct segment_id *ids,
+                size_t n, enum segment_measure measure, struct bulk_located *ret,
+                struct segment_reader *reader)
+{
+    block->segment = segment;
+    bulk_hash(block, ids, n);
+    segment_lock_as_reader(segment);
+    bulk_locate(block, measure, ret);
+    segment_enter(segment, reader);
+    segment_unlock(segment);
+}
+
 /* A row that begins late in a line may end in one that is not asked for; to ask twice for the last
  * line of all others costs more. */
 static void prefetch_row(const struct segment *segment, const struct bulk_located *located,

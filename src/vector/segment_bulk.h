@@ -40,6 +40,11 @@ void bulk_find(struct bulk_block *block);
 /** Under the lock: the positions and what is to be compared there. */
 void bulk_locate(struct bulk_block *block, enum segment_measure measure, struct bulk_located *ret);
 
+/** Finds and locates the next @n ids, and lets @reader look at them; till segment_leave(). */
+void bulk_enter(struct segment *segment, struct bulk_block *block, const struct segment_id *ids,
+                size_t n, enum segment_measure measure, struct bulk_located *ret,
+                struct segment_reader *reader);
+
 /** Asks for the memory of one; what gathers its code or reads its row will touch. */
 void bulk_prefetch(const struct segment *segment, const struct bulk_located *located, size_t i,
                    enum segment_measure measure);

@@ -49,11 +49,7 @@ static void score_block(struct segment *segment, struct scores *scores,
 {
     struct segment_reader reader;
 
-    bulk_hash(&scores->block, ids, n);
-    segment_lock_as_reader(segment);
-    bulk_locate(&scores->block, measure, &scores->located);
-    segment_enter(segment, &reader);
-    segment_unlock(segment);
+    bulk_enter(segment, &scores->block, ids, n, measure, &scores->located, &reader);
     score_located(segment, scores, n, measure, ret);
     segment_leave(segment, &reader);
 }
@@ -73,7 +69,6 @@ enum status_code segment_score(struct segment *segment, const float *query,
 
     if (scores == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to compare");
-    scores->block.segment = segment;
     if (measure == SEGMENT_BY_ROW)
         refine_query_init(&scores->row, segment->refine, query, segment->dimension);
     else

@@ -1,8 +1,9 @@
 /**
- * The answers of a search do not depend on how many shards hold the concepts: the same 500 requests
- * over 1, 2, 4 and 8 shards are answered with the same bytes, before a codebook exists, after one
- * with coarse cells was trained, after concepts were overwritten, deleted and added behind it, and
- * after another training. While that one runs, every answer is that of before or that of after.
+ * Answers do not depend on how many shards hold the concepts: the same 500 searches, and distances
+ * of 600 pairs, over 1, 2, 4 and 8 shards are answered with the same bytes, before a codebook
+ * exists, after one with coarse cells was trained, after concepts were overwritten, deleted and
+ * added behind it, and after another training. While that one runs, every answer is that of before
+ * or that of after.
  */
 
 #include <criterion/criterion.h>
@@ -20,6 +21,7 @@
 enum {
     CONCEPTS = 2500,
     SEARCHES = 500,
+    PAIRS = 600,
     SEED = 20240229,
     CELLS = 32,
     MOST_DURING = 20000,
@@ -39,6 +41,7 @@ struct answer {
 };
 
 static struct answer expected[PHASES][SEARCHES];
+static struct answer expected_distances[PHASES][2]; /* exact, approximate */
 static struct test_fixture f;
 static struct rpc_loop *loop;
 static struct rpc_channel *channel;
@@ -87,13 +90,12 @@ static Sutra__V1__SearchRequest *request_number(uint64_t n)
     return request;
 }
 
-static struct answer ask(uint64_t n)
+static struct answer call(const char *method, const ProtobufCMessage *message)
 {
-    Sutra__V1__SearchRequest *search = request_number(n);
     const struct rpc_request request = {
         .service = &sutra__v1__concept_service__descriptor,
-        .method = "Search",
-        .message = &search->base,
+        .method = method,
+        .message = message,
         .deadline_us = clock_monotonic_us() + CALL_US,
     };
     struct answer answer = { 0 };
@@ -102,7 +104,7 @@ static struct answer ask(uint64_t n)
     const uint8_t *data;
 
     rpc_sync_call_result(channel, &request, &result);
-    cr_assert_eq(result.status.code, STATUS_OK, "search %lu: %s", n, result.status.message);
+    cr_assert_eq(result.status.code, STATUS_OK, "%s: %s", method, result.status.message);
     cr_assert_eq(rpc_bytes_view(result.bytes, &f.arena, &data, &answer.size, &st), STATUS_OK);
     answer.data = malloc(answer.size + 1);
     cr_assert_not_null(answer.data);
@@ -110,6 +112,31 @@ static struct answer ask(uint64_t n)
     rpc_result_deinit(&result);
     arena_reset(&f.arena);
     return answer;
+}
+
+static struct answer ask(uint64_t n)
+{
+    return call("Search", &request_number(n)->base);
+}
+
+/* Of all that ever were, so some are missing; some of a concept with itself. */
+static struct answer ask_distances(bool approximate)
+{
+    Sutra__V1__DistanceRequest request = SUTRA__V1__DISTANCE_REQUEST__INIT;
+    Sutra__V1__DistanceRequest__Pair *pairs[PAIRS];
+
+    for (uint64_t i = 0; i < PAIRS; i++) {
+        uint64_t a = test_draw(SEED + 7, i, CONCEPTS);
+        uint64_t b = i % 10 == 0 ? a : test_draw(SEED + 8, i, CONCEPTS);
+        pairs[i] = arena_alloc(&f.arena, sizeof *pairs[i]);
+        sutra__v1__distance_request__pair__init(pairs[i]);
+        pairs[i]->a = test_concept_id(a, &f.arena);
+        pairs[i]->b = test_concept_id(b, &f.arena);
+    }
+    request.pairs = pairs;
+    request.n_pairs = PAIRS;
+    request.approximate = approximate;
+    return call("Distance", &request.base);
 }
 
 static void describe(const char *title, struct answer answer)
@@ -135,9 +162,39 @@ static void compare(enum phase phase, uint64_t n, struct answer answer, unsigned
     cr_assert(false, "%s, search %lu differs over %u shards", phase_names[phase], n, shards);
 }
 
+static void expect_plausible(struct answer answer)
+{
+    Sutra__V1__DistanceResponse *reply =
+        sutra__v1__distance_response__unpack(NULL, answer.size, answer.data);
+
+    cr_assert_not_null(reply);
+    cr_assert_eq(reply->n_distances, PAIRS);
+    cr_expect_lt(reply->n_missing, PAIRS / 4);
+    for (size_t i = 0; i < PAIRS; i++)
+        cr_expect(i % 10 == 0 ? reply->distances[i] < 1e-6f : reply->distances[i] <= 2);
+    sutra__v1__distance_response__free_unpacked(reply, NULL);
+}
+
+static void check_distances(enum phase phase, unsigned shards)
+{
+    for (int approximate = 0; approximate <= (phase == EXACT ? 0 : 1); approximate++) {
+        struct answer answer = ask_distances(approximate == 1);
+        struct answer *one = &expected_distances[phase][approximate];
+        expect_plausible(answer);
+        if (shards == 1) {
+            *one = answer;
+            continue;
+        }
+        cr_assert(answer.size == one->size && memcmp(answer.data, one->data, one->size) == 0,
+                  "%s, distances differ over %u shards", phase_names[phase], shards);
+        free(answer.data);
+    }
+}
+
 /* One shard's answers are kept; the others' are compared with them. */
 static void ask_all(enum phase phase, unsigned shards)
 {
+    check_distances(phase, shards);
     for (uint64_t n = 0; n < SEARCHES; n++) {
         struct answer answer = ask(n);
         if (shards == 1) {
@@ -237,7 +294,8 @@ static void run_over(unsigned shards)
     const struct test_cluster_options options = {
         .shards = shards,
         .router = true,
-        .shard_args = { "--train-threshold", "0" },
+        /* and whether rows are in memory or on the disk */
+        .shard_args = { "--train-threshold", "0", "--row-memory-mb", shards % 7 == 1 ? "0" : "64" },
     };
 
     test_fixture_start(&f, &options);

@@ -32,7 +32,7 @@ Test(vector_refine, refuses_to_normalise_what_has_no_direction)
 Test(vector_refine, a_row_has_the_documented_bytes)
 {
     const float unit[4] = { 0.5f, -1.0f, 0.0f, 0.25f };
-    const float scale = 1.0f / 127;
+    const float scale = 1.0f / sqrtf(64 * 64 + 127 * 127 + 32 * 32);
     uint8_t row[8];
 
     refine_encode(REFINE_INT8, unit, 4, row);
@@ -43,21 +43,48 @@ Test(vector_refine, a_row_has_the_documented_bytes)
     cr_assert_eq((int8_t)row[7], 32);
 }
 
-Test(vector_refine, decodes_within_half_a_step)
+static float largest_of(const float *v, size_t d)
+{
+    float largest = 0;
+
+    for (size_t i = 0; i < d; i++)
+        largest = fmaxf(largest, fabsf(v[i]));
+    return largest;
+}
+
+Test(vector_refine, int8_values_are_within_half_a_step)
 {
     enum { D = 384, N = 100 };
     struct vector_random random = { 1 };
+    float *units = vector_random_units(&random, N, D, 10);
+    uint8_t row[4 + D];
+
+    for (size_t i = 0; i < N; i++) {
+        float step = largest_of(units + i * D, D) / 127;
+        refine_encode(REFINE_INT8, units + i * D, D, row);
+        for (size_t j = 0; j < D; j++)
+            cr_assert_leq(fabsf((float)(int8_t)row[4 + j] * step - units[i * D + j]),
+                          step * 0.5001f);
+    }
+    free(units);
+}
+
+Test(vector_refine, an_int8_row_has_length_one)
+{
+    enum { D = 384, N = 100 };
+    struct vector_random random = { 2 };
     float *units = vector_random_units(&random, N, D, 10);
     float decoded[D];
     uint8_t row[4 + D];
 
     for (size_t i = 0; i < N; i++) {
-        float scale;
+        double squares = 0;
         refine_encode(REFINE_INT8, units + i * D, D, row);
         refine_decode(REFINE_INT8, row, D, decoded);
-        memcpy(&scale, row, 4);
         for (size_t j = 0; j < D; j++)
-            cr_assert_leq(fabsf(decoded[j] - units[i * D + j]), scale * 0.5001f);
+            squares += (double)decoded[j] * decoded[j];
+        cr_assert_float_eq(squares, 1, 1e-6);
+        cr_assert_float_eq(refine_similarity(REFINE_INT8, row, row, D), 1, 1e-6);
     }
     free(units);
 }
