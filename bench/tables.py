@@ -60,15 +60,27 @@ LINES = [
 ]
 
 
+READS = {  # of rpc.json
+    "BatchGet of 1,000 hot concepts": "BatchGet of 1,000 hot concepts",
+    "BatchGet of 100 hot concepts": "… of 100",
+    "BatchGet of 1,000 at random": "… of 1,000 out of all at random",
+    "Get, 64 in flight": "Get, 64 in flight",
+    "Get, one in flight": "Get, one in flight",
+    "Distance of 1,000 pairs, exact": "Distance of 1,000 stored pairs, exact",
+    "Distance of 1,000 pairs, approximate": "… from codes",
+}
+WHERE = ("one shard", "router, four shards")
+
+
 def _rows():
-    return [row for name in ("vector", "embed") for row in json.loads((RESULTS / f"{name}.json").read_text())]
+    return [row for name in ("vector", "embed", "rpc") for row in json.loads((RESULTS / f"{name}.json").read_text())]
 
 
 def _find(rows, name, rival=None, data="", threads=None):
     found = [row for row in rows if row["name"] == name and row["data"].startswith(data)
              and (rival is None or (row["rival"] or "").startswith(rival)) and threads in (None, row["threads"])]
     if not found:
-        sys.exit(f"bench: no row '{name}' against {rival or 'nobody'} in bench/results: run bench/run vector and embed")
+        sys.exit(f"bench: no row '{name}' against {rival or 'nobody'} in bench/results: run bench/run vector, embed and rpc")
     return found
 
 
@@ -101,11 +113,20 @@ def _line(rows, line):
     return f"| {line.text} | {mine} | {row['rival']}: {_number(row['rival_value'], row['unit'])} | {_ratio(row['ratio'])} |"
 
 
+def _reads(rows):
+    yield "| over gRPC, client and servers on the same two cores | one shard | router and four shards | Redis 7, in memory only |"
+    yield "|---|---|---|---|"
+    for name, text in READS.items():
+        alone, routed = (_find(rows, f"{name}, {where}")[0] for where in WHERE)
+        rival = f"{alone['rival'].removeprefix('Redis ')}: {alone['rival_value']:,.0f}/s" if alone["rival"] else "-"
+        yield f"| {text} | {alone['value']:,.0f}/s | {routed['value']:,.0f}/s | {rival} |"
+
+
 def _tables():
     rows = _rows()
     lines = list(_searches(rows)) + ["", "| one thread unless stated | Sutra | rival | ratio |", "|---|---|---|---|"]
     machines = [row["data"] for row in _find(rows, "machine")]
-    return "\n".join(lines + [_line(rows, line) for line in LINES]) + "\n\n" + "".join(f"{machine}\\\n" for machine in machines)[:-2] + "\n"
+    return "\n".join([*lines, *(_line(rows, line) for line in LINES), "", *_reads(rows)]) + "\n\n" + "".join(f"{machine}\\\n" for machine in machines)[:-2] + "\n"
 
 
 def main():

@@ -24,15 +24,14 @@ class Contender:
     """One way to ask; @run gives what one round of it found."""
 
     run: object
-    per_call: int = 1  # concepts
+    per_call: int = 1  # concepts, or pairs of them
     rounds: list = field(default_factory=list)
 
     def median(self, key):
         return statistics.median(each[key] for each in self.rounds)
 
     @property
-    def concepts(self):
-        """A second."""
+    def per_second(self):
         return self.median("rate") * self.per_call
 
     @property
@@ -80,10 +79,13 @@ class World:
             "random": requests.batches(self.folder / "random", self.ids, 1000, 1000),
             "get": requests.singles(self.folder / "get", hot),
             "empty": requests.write(self.folder / "empty", [b""]),
+            "exact": requests.pairs(self.folder / "exact", self.ids, 1000, 300, False),
+            "approximate": requests.pairs(self.folder / "approximate", self.ids, 1000, 300, True),
         }
+        for port in (self.port, self.router_port):
+            load(self.built, port, "/sutra.v1.AdminService/TrainCodebook", self.requests["empty"], "--once", "-n", 1)
         size = load(self.built, self.port, f"{SERVICE}/BatchGet", self.requests["1000"], "-n", 1, "-s", 0.2)["reply_bytes"] / 1000
         redis_fill(self.redis_port, len(self.ids), round(size))
-        self.record_bytes = size
 
     def ask(self, port, method, name, in_flight, per_call=1):
         pids = (self.shard,) if port == self.port else (self.router, *self.shards)
@@ -96,13 +98,15 @@ class World:
         return Contender(lambda: redis_load(self.redis_port, command, in_flight, round(guess * self.seconds), keys), per_call)
 
     def contenders(self):
-        get, batch, check = f"{SERVICE}/Get", f"{SERVICE}/BatchGet", "/grpc.health.v1.Health/Check"
+        get, batch, distance, check = *(f"{SERVICE}/{verb}" for verb in ("Get", "BatchGet", "Distance")), "/grpc.health.v1.Health/Check"
         found = {}
         for where, port in (("one shard", self.port), ("router, four shards", self.router_port)):
             found |= {
                 f"BatchGet of 1,000 hot concepts, {where}": self.ask(port, batch, "1000", 4, 1000),
                 f"BatchGet of 100 hot concepts, {where}": self.ask(port, batch, "100", 8, 100),
                 f"BatchGet of 1,000 at random, {where}": self.ask(port, batch, "random", 4, 1000),
+                f"Distance of 1,000 pairs, exact, {where}": self.ask(port, distance, "exact", 4, 1000),
+                f"Distance of 1,000 pairs, approximate, {where}": self.ask(port, distance, "approximate", 4, 1000),
                 f"Get, 64 in flight, {where}": self.ask(port, get, "get", 64),
                 f"Get, one in flight, {where}": self.ask(port, get, "get", 1),
             }
@@ -121,7 +125,7 @@ RIVALS = {"BatchGet of 1,000 hot": "MGET 1000 hot", "BatchGet of 100 hot": "MGET
 
 
 def _rival(name, found):
-    return next(found[rival] for begin, rival in RIVALS.items() if name.startswith(begin))
+    return next((found[rival] for begin, rival in RIVALS.items() if name.startswith(begin)), None)
 
 
 def _note(contender, world, routed):
@@ -137,8 +141,9 @@ def _rates(report, found, world):
         if "shard" not in name:
             continue
         rival = _rival(name, found)
-        report.add(name, contender.concepts, "concepts/s", rival=f"Redis {'MGET' if rival.per_call > 1 else 'GET'}",
-                   rival_value=rival.concepts, threads=2, data=DATA, note=_note(contender, world, "router" in name))
+        beside = {} if rival is None else {"rival": f"Redis {'MGET' if rival.per_call > 1 else 'GET'}", "rival_value": rival.per_second}
+        report.add(name, contender.per_second, "pairs/s" if rival is None else "concepts/s", **beside, threads=2, data=DATA,
+                   note=_note(contender, world, "router" in name))
 
 
 def _latencies(report, found, world):
@@ -173,7 +178,7 @@ def main():
     rounds, seconds = (5, 0.5) if quick else (7, 2)
     built = os.environ["SUTRA_BUILT"]
     report = Report()
-    progress = Progress({"filling": 25, "calls": rounds * 18 * seconds * 1.5, "in process": 20})
+    progress = Progress({"filling": 40, "calls": rounds * 20 * (1.25 * seconds + 0.2), "in process": 20})
     progress.part("filling")
     with Processes(built) as processes:
         progress.step(0, 1, "one shard, four shards, Redis")

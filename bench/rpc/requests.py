@@ -32,6 +32,17 @@ def batches(path, ids, size, count):
     return write(path, [b"".join(field(IDS, id) for id in rng.sample(ids, size)) for _ in range(count)])
 
 
+def pairs(path, ids, size, count, approximate):
+    """@count DistanceRequests of @size random pairs each."""
+    rng = random.Random(size)
+    option = b"\x10\x01" if approximate else b""
+    return write(path, [b"".join(_pair(*rng.sample(ids, 2)) for _ in range(size)) + option for _ in range(count)])
+
+
+def _pair(a, b):
+    return field(1, field(1, a) + field(2, b))
+
+
 def singles(path, ids):
     """A GetRequest for each."""
     return write(path, [field(IDS, id) for id in ids])
