@@ -7,12 +7,17 @@
  *   METHOD               a full path, "/sutra.v1.ConceptService/Get"
  *   REQUESTS             a file of encoded requests, each behind its size (uint32, little-endian);
  *                        sent one after the other, again and again
+ *
  *   -n, --in-flight N    closed loop: so many calls are kept going (64)
- *   -r, --rate R         instead: R calls a second at fixed times, whatever becomes of them.
- * Latency counts from when a call was due: a server that stalls is not let off the calls that it
- * kept from being made (coordinated omission) -s, --seconds S      how long is measured (3) -w,
- * --warm-up S      before that (1) -1, --once           every request once, without warming up -p,
- * --pid PID        whose processor time is wanted, too; may be repeated
+ *   -r, --rate R         instead: R calls a second at fixed times
+ *   -s, --seconds S      how long is measured (3)
+ *   -w, --warm-up S      before that (1)
+ *   -1, --once           every request once, without warming up
+ *   -o, --replies FILE   with -1 -n 1: replies go there, as requests are kept
+ *   -p, --pid PID        whose processor time is wanted, too; repeatable
+ *
+ * At fixed times latency counts from when a call was due: a server that stalls is not let off the
+ * calls that it kept from being made (coordinated omission).
  *
  * One thread sends and receives. Replies are counted, not decoded. Prints one JSON object: calls a
  * second, latencies, and processor time per call, which depends least on what else the machine
@@ -52,6 +57,7 @@ struct load {
     double seconds;
     double warm_up;
     bool once;
+    FILE *replies;                                /* NULL: not wanted */
     struct process processes[MOST_PROCESSES + 1]; /* the first is our own */
     size_t process_count;
 
@@ -123,6 +129,24 @@ static struct requests read_requests(const char *path)
     if (requests.n == 0)
         die(path, "no requests");
     return requests;
+}
+
+static void write_reply(FILE *file, const struct rpc_bytes *reply)
+{
+    const uint8_t *data;
+    struct status st = { 0 };
+    struct arena arena;
+    uint8_t head[4];
+    size_t size;
+
+    arena_init(&arena, SIZE_MAX);
+    if (rpc_bytes_view(reply, &arena, &data, &size, &st) != STATUS_OK)
+        die("replies", st.message);
+    for (size_t i = 0; i < sizeof head; i++)
+        head[i] = (uint8_t)(size >> (8 * i));
+    if (fwrite(head, 1, sizeof head, file) != sizeof head || fwrite(data, 1, size, file) != size)
+        die("replies", "cannot be written");
+    arena_deinit(&arena);
 }
 
 /* ---- Processor time ----------------------------------------------------------------------- */
@@ -233,6 +257,8 @@ static void answered(void *ctx, struct rpc_result *result)
     if (result->status.code != STATUS_OK)
         die(load->method, result->status.message);
     count(load, lane, now_us, rpc_bytes_size(result->bytes));
+    if (load->replies != NULL)
+        write_reply(load->replies, result->bytes);
     if (!go_on(load, now_us) || load->rate > 0) {
         end_lane(lane);
         return;
@@ -375,6 +401,11 @@ static void set_option(struct load *load, int option)
     case '1':
         load->once = true;
         break;
+    case 'o':
+        load->replies = fopen(optarg, "wb");
+        if (load->replies == NULL)
+            die(optarg, "cannot be written");
+        break;
     case 'p':
         add_process(load, optarg);
         break;
@@ -391,14 +422,16 @@ static void read_options(struct load *load, int argc, char **argv)
         { "seconds", required_argument, NULL, 's' },
         { "warm-up", required_argument, NULL, 'w' },
         { "once", no_argument, NULL, '1' },
+        { "replies", required_argument, NULL, 'o' },
         { "pid", required_argument, NULL, 'p' },
         { NULL, 0, NULL, 0 },
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "n:r:s:w:1p:", options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "n:r:s:w:1o:p:", options, NULL)) != -1)
         set_option(load, option);
-    if (argc - optind != 3 || load->in_flight == 0) {
+    if (argc - optind != 3 || load->in_flight == 0 ||
+        (load->replies != NULL && (!load->once || load->in_flight != 1))) {
         fprintf(stderr, "usage: load [OPTION]... TARGET METHOD REQUESTS\n");
         exit(2);
     }
@@ -438,5 +471,7 @@ int main(int argc, char **argv)
         rpc_bytes_free(load.requests.bytes[i]);
     free(load.requests.bytes);
     free(load.samples);
+    if (load.replies != NULL && fclose(load.replies) != 0)
+        die("replies", "cannot be written");
     return 0;
 }

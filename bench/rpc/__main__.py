@@ -5,43 +5,17 @@ import os
 import pathlib
 import random
 import re
-import statistics
 import subprocess
-from dataclasses import dataclass, field
 
 from bench.progress import Progress
 from bench.report import RESULTS, Report
 from bench.rpc import requests
+from bench.rpc.contender import Contender
 from bench.rpc.processes import Processes, free_ports, load, redis_fill, redis_load
 from bench.vector.data import CACHE, WORDNET, wordnet
 
 SHARDS, HOT, DATA = 4, 1000, "WordNet, 117,659 concepts"
 SERVICE = "/sutra.v1.ConceptService"
-
-
-@dataclass
-class Contender:
-    """One way to ask; @run gives what one round of it found."""
-
-    run: object
-    per_call: int = 1  # concepts, or pairs of them
-    rounds: list = field(default_factory=list)
-
-    def median(self, key):
-        return statistics.median(each[key] for each in self.rounds)
-
-    @property
-    def per_second(self):
-        return self.median("rate") * self.per_call
-
-    @property
-    def spread(self):
-        rates = [each["rate"] for each in self.rounds]
-        return f"{min(rates) / statistics.median(rates) - 1:+.0%}/{max(rates) / statistics.median(rates) - 1:+.0%}"
-
-    def cpu(self, pid):
-        """Microseconds of a process per call."""
-        return statistics.median(each["cpu_us"][str(pid)] for each in self.rounds)
 
 
 def _options():

@@ -14,6 +14,15 @@ def _varint(number):
     return bytes(encoded) + bytes([number])
 
 
+def number(field_number, value):
+    """A varint field."""
+    return _varint(field_number << 3) + _varint(value)
+
+
+def float32(field_number, value):
+    return _varint(field_number << 3 | 5) + struct.pack("<f", value)
+
+
 def field(number, data):
     """A length-delimited field."""
     return _varint(number << 3 | 2) + _varint(len(data)) + data
@@ -24,6 +33,41 @@ def write(path, messages):
         for message in messages:
             file.write(struct.pack("<I", len(message)) + message)
     return path
+
+
+def read(path):
+    """The messages of such a file."""
+    data, at = memoryview(path.read_bytes()), 0
+    while at < len(data):
+        size = struct.unpack_from("<I", data, at)[0]
+        yield data[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def fields(message):
+    """(number, bytes) of the length-delimited fields of a message."""
+    at = 0
+    while at < len(message):
+        tag, at = _read_varint(message, at)
+        if tag & 7 == 2:
+            size, at = _read_varint(message, at)
+            yield tag >> 3, message[at : at + size]
+            at += size
+        elif tag & 7 == 0:
+            at = _read_varint(message, at)[1]
+        else:
+            at += 4 if tag & 7 == 5 else 8
+
+
+def _read_varint(message, at):
+    value, shift = 0, 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return value, at
+        shift += 7
 
 
 def batches(path, ids, size, count):

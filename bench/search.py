@@ -1,0 +1,142 @@
+"""bench/run search: searches over gRPC, through a router over four shards and in one shard, with their recall."""
+
+import argparse
+import os
+import subprocess
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.progress import Progress
+from bench.report import RESULTS, Report
+from bench.rpc import requests
+from bench.rpc.contender import Contender
+from bench.rpc.processes import Processes, free_ports, load
+from bench.vector.data import CACHE, K, QUERIES, WORDNET, wordnet
+
+SHARDS, BATCH, TARGETS = 4, 100, (0.95, 0.98)
+IN_FLIGHT, BATCHES_IN_FLIGHT = 16, 4
+SERVICE = "/sutra.v1.ConceptService"
+
+
+def _options():
+    parser = argparse.ArgumentParser(prog="bench/run search")
+    parser.add_argument("--quick", action="store_true", help="shorter rounds")
+    return parser.parse_args()
+
+
+def _query(vector):
+    return requests.field(1, requests.field(1, requests.field(2, vector.astype("<f4").tobytes())))
+
+
+class World:
+    """The servers, with all of WordNet but the synsets that are the queries, and a codebook."""
+
+    def __init__(self, processes, built, seconds):
+        self.built, self.seconds, self.folder, self.data = built, seconds, processes.folder, wordnet(built)
+        alone, router, *ports = free_ports(2 + SHARDS)
+        shards = ",".join(f"127.0.0.1:{port}" for port in ports)
+        self.ports = {"one shard": alone, "router, four shards": router}
+        self.pids = {"one shard": [processes.shard("alone", alone, "--train-threshold", "0")]}
+        started = [processes.shard(f"shard-{i}", port, "--shards", shards, "--shard", str(i), "--train-threshold", "0")
+                   for i, port in enumerate(ports)]
+        self.pids["router, four shards"] = [processes.router(router, shards), *started]
+
+    def fill(self):
+        learn, names, delete, train = (self.folder / name for name in ("learn", "ids", "delete", "train"))
+        subprocess.run([f"{self.built}/bench/wordnet_requests", WORDNET, CACHE / "wordnet.f32", learn, names], check=True)
+        ids = np.array(names.read_bytes().split())
+        held_out = np.sort(np.random.default_rng(1).choice(len(ids), QUERIES, replace=False))  # as wordnet() does
+        self.row_of = {bytes(id): row for row, id in enumerate(np.delete(ids, held_out))}
+        requests.singles(delete, [bytes(id) for id in ids[held_out]])
+        requests.write(train, [b""])
+        for port in self.ports.values():
+            for method, file, in_flight in ((f"{SERVICE}/LearnBatch", learn, 4), (f"{SERVICE}/Delete", delete, 16),
+                                            ("/sutra.v1.AdminService/TrainCodebook", train, 1)):
+                load(self.built, port, method, file, "--once", "-n", in_flight)
+
+    def requests(self, target):
+        """Files of single searches and of batches for a recall target."""
+        queries = [_query(query) for query in self.data.queries]
+        rest = requests.number(2, K)
+        batches = [b"".join(queries[i : i + BATCH]) + rest + requests.float32(7, target) for i in range(0, QUERIES, BATCH)]
+        return (requests.write(self.folder / f"search-{target}", [query + rest + requests.float32(7, target) for query in queries]),
+                requests.write(self.folder / f"batch-{target}", batches))
+
+    def recall(self, where, file):
+        replies = self.folder / "replies"
+        load(self.built, self.ports[where], f"{SERVICE}/Search", file, "--once", "-n", 1, "--replies", replies)
+        found = np.full((QUERIES, K), -1)
+        for q, reply in enumerate(requests.read(replies)):
+            hits = [bytes(dict(requests.fields(hit))[1]) for number, hit in requests.fields(reply) if number == 1]
+            found[q, : len(hits)] = [self.row_of[id] for id in hits]
+        return self.data.recall(found)
+
+    def load(self, where, verb, file, *options):
+        return load(self.built, self.ports[where], f"{SERVICE}/{verb}", file, *options, "-s", self.seconds, "-w", self.seconds / 4,
+                    pids=self.pids[where])
+
+
+@dataclass
+class Case:
+    """A recall target and a place to ask."""
+
+    world: World
+    target: float
+    where: str
+
+    def __post_init__(self):
+        self.single, self.batch = self.world.requests(self.target)
+        self.recall = self.world.recall(self.where, self.single)
+        self.searches = Contender(lambda: self.world.load(self.where, "Search", self.single, "-n", IN_FLIGHT))
+        self.batches = Contender(lambda: self.world.load(self.where, "BatchSearch", self.batch, "-n", BATCHES_IN_FLIGHT), BATCH)
+
+    def report(self, report):
+        rest = {"recall": self.recall, "threads": 2, "data": str(self.world.data)}
+        name = f"recall_target {self.target}, {self.where}"
+        report.add(f"Search, {IN_FLIGHT} in flight, {name}", self.searches.per_second, "queries/s", note=self._note(self.searches), **rest)
+        report.add(f"BatchSearch of {BATCH}, {name}", self.batches.per_second, "queries/s", note=self._note(self.batches), **rest)
+        half = self.searches.per_second / 2
+        latencies = self.world.load(self.where, "Search", self.single, "-r", half)
+        for key in ("p50", "p99"):
+            report.add(f"Search at half that rate, {name}, {key}", latencies[f"{key}_us"], "us", note=f"{half:.0f} calls/s at fixed times", **rest)
+
+    def _note(self, contender):
+        servers = sum(contender.cpu(pid) for pid in self.world.pids[self.where])
+        return (f"p50 {contender.median('p50_us'):.0f}, p99 {contender.median('p99_us'):.0f} us; processor us per call: "
+                f"client {contender.cpu('client'):.0f}, servers {servers:.0f}; rounds {contender.spread}")
+
+
+def _measure(world, report, progress, rounds):
+    """Every case, round by round; then latency at half of the rate that was reached."""
+    cases = [Case(world, target, where) for target in TARGETS for where in world.ports]
+    steps = (rounds + 1) * len(cases)
+    for i in range(rounds):
+        for j, case in enumerate(cases):
+            progress.step(i * len(cases) + j, steps, f"round {i + 1}, recall {case.target}, {case.where}")
+            case.searches.rounds.append(case.searches.run())
+            case.batches.rounds.append(case.batches.run())
+    for j, case in enumerate(cases):
+        progress.step(rounds * len(cases) + j, steps, f"half load, recall {case.target}, {case.where}")
+        case.report(report)
+
+
+def main():
+    rounds, seconds = (5, 0.5) if _options().quick else (5, 2)
+    built = os.environ["SUTRA_BUILT"]
+    report = Report()
+    progress = Progress({"filling": 40, "searches": (rounds * 2 + 1) * 4 * 1.4 * seconds})
+    progress.part("filling")
+    with Processes(built) as processes:
+        progress.step(0, 1, "one shard, four shards, their codebooks")
+        world = World(processes, built, seconds)
+        world.fill()
+        progress.part("searches")
+        _measure(world, report, progress, rounds)
+    progress.clear()
+    path = RESULTS / f"search{'-quick' if seconds < 1 else ''}.json"
+    report.save(path)
+    print(f"{report.table()}\n\n{path}")
+
+
+main()
