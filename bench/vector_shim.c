@@ -167,17 +167,19 @@ void shim_encode(const struct codebook *codebook, const uint8_t *rows, size_t n,
                     refine_row_bytes(REFINE_INT8, D), n, ret_codes, ret_cells, NULL);
 }
 
-/* Codes of unit vectors, whose rows do not outlast a block. */
+/* Codes of unit vectors. */
 void shim_encode_units(const struct codebook *codebook, const float *units, size_t n,
                        uint8_t *ret_codes)
 {
     enum { BLOCK = 64 };
-    uint8_t rows[BLOCK * (REFINE_SCALE_BYTES + D)];
+    int8_t values[BLOCK * D] __attribute__((aligned(64)));
 
     for (size_t i = 0; i < n; i += BLOCK) {
         size_t count = n - i < BLOCK ? n - i : BLOCK;
-        shim_refine(REFINE_INT8, units + i * D, count, rows);
-        shim_encode(codebook, rows, count, ret_codes + i * CODEBOOK_CODE_BYTES, NULL);
+        for (size_t j = 0; j < count; j++)
+            refine_quantise(units + (i + j) * D, D, values + j * D);
+        codebook_encode(codebook, values, D, count, ret_codes + i * CODEBOOK_CODE_BYTES, NULL,
+                        NULL);
     }
 }
 

@@ -8,8 +8,37 @@
  */
 
 #include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* To the nearest, ties to even, as the processor rounds unless told otherwise. */
+static inline __m512i nearest(const float *values, __m512 factor)
+{
+    __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(values), factor);
+
+    return _mm512_cvtps_epi32(_mm512_min_ps(scaled, _mm512_set1_ps(127)));
+}
+
+/* Packing with saturation goes by quarters of a register, which are put in order afterwards. */
+static inline size_t to_int8_by_64(const float *values, size_t n, float factor, int8_t *ret)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512 factors = _mm512_set1_ps(factor);
+    size_t i = 0;
+
+    for (; i + 64 <= n; i += 64) {
+        __m512i low =
+            _mm512_packs_epi32(nearest(values + i, factors), nearest(values + i + 16, factors));
+        __m512i high = _mm512_packs_epi32(nearest(values + i + 32, factors),
+                                          nearest(values + i + 48, factors));
+        __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+        _mm512_storeu_si512(ret + i, _mm512_max_epi8(bytes, _mm512_set1_epi8(-127)));
+    }
+    return i;
+}
 
 #define LANES 16
+#define WIDE_TO_INT8(values, n, factor, ret) to_int8_by_64(values, n, factor, ret)
 #define LESSER(a, b) _mm512_min_ps(a, b)
 #define GREATER(a, b) _mm512_max_ps(a, b)
 #define NARROW(ints) __builtin_convertvector(ints, lane_bytes)

@@ -7,7 +7,8 @@
  *
  * The including file defines LANES (floats per register), LESSER(a, b) and GREATER(a, b) for
  * a < b ? a : b and a > b ? a : b of whole registers, and NARROW(ints) for the lowest byte of
- * each lane.
+ * each lane. It may define WIDE_TO_INT8(values, n, factor, ret), which does as many of to_int8()'s
+ * as it can, from the first on, and returns how many.
  */
 
 #include <stddef.h>
@@ -138,9 +139,13 @@ static float largest(const float *values, size_t n)
     return result;
 }
 
+#ifndef WIDE_TO_INT8
+#define WIDE_TO_INT8(values, n, factor, ret) 0
+#endif
+
 static void to_int8(const float *values, size_t n, float factor, int8_t *ret)
 {
-    size_t i = 0;
+    size_t i = WIDE_TO_INT8(values, n, factor, ret);
 
     for (; i + LANES <= n; i += LANES)
         *(lane_bytes *)(ret + i) = nearest_bytes(*(const unaligned_lanes *)(values + i) * factor);
