@@ -13,6 +13,12 @@ static bool is_id(const struct wire_field *field)
     return field->number_in_message == FIELD_IDS && field->wire_type == WIRE_BYTES;
 }
 
+/* With another wire type a field is an unknown one. */
+static bool is_option(const struct wire_field *field, uint32_t number)
+{
+    return field->number_in_message == number && field->wire_type == WIRE_VARINT;
+}
+
 /* Everything but the ids, which are counted. */
 static enum status_code read_options(struct wire_reader reader, struct batch_get_request *ret,
                                      struct status *st)
@@ -20,13 +26,12 @@ static enum status_code read_options(struct wire_reader reader, struct batch_get
     struct wire_field field;
 
     while (wire_next(&reader, &field)) {
-        bool set = field.wire_type == WIRE_VARINT && field.number != 0;
         if (is_id(&field))
             ret->n++;
-        else if (field.number_in_message == FIELD_INCLUDE_EMBEDDING)
-            ret->include_embedding = set;
-        else if (field.number_in_message == FIELD_ALLOW_PARTIAL)
-            ret->allow_partial = set;
+        else if (is_option(&field, FIELD_INCLUDE_EMBEDDING))
+            ret->include_embedding = field.number != 0;
+        else if (is_option(&field, FIELD_ALLOW_PARTIAL))
+            ret->allow_partial = field.number != 0;
     }
     if (reader.at != reader.end)
         return status_set(st, STATUS_INVALID_ARGUMENT,

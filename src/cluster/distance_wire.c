@@ -30,8 +30,8 @@ static enum status_code read_options(struct wire_reader reader, struct distance_
     while (wire_next(&reader, &field)) {
         if (is_pair(&field))
             ret->n++;
-        else if (field.number_in_message == FIELD_APPROXIMATE)
-            ret->approximate = field.wire_type == WIRE_VARINT && field.number != 0;
+        else if (field.number_in_message == FIELD_APPROXIMATE && field.wire_type == WIRE_VARINT)
+            ret->approximate = field.number != 0;
     }
     if (reader.at != reader.end)
         return refuse(st);

@@ -22,7 +22,9 @@ fuzz_fn fuzz_request;
 /* Also with the checksums put right, or no mutation would pass them. */
 fuzz_fn fuzz_codebook, fuzz_calibration, fuzz_segment;
 
+fuzz_fn fuzz_batch_get;  /* batch_get_read() */
 fuzz_fn fuzz_concept;    /* concept_wire_decode() */
+fuzz_fn fuzz_distance;   /* distance_read() */
 fuzz_fn fuzz_topology;   /* topology_parse() */
 fuzz_fn fuzz_config;     /* the file of --config */
 fuzz_fn fuzz_vocabulary; /* vocab.txt */
@@ -34,7 +36,7 @@ fuzz_fn fuzz_wire;       /* wire_next(), wire_find() */
 typedef bool fuzz_seed_fn(size_t n, struct buf *ret);
 
 fuzz_seed_fn fuzz_request_seed, fuzz_codebook_seed, fuzz_calibration_seed, fuzz_segment_seed;
-fuzz_seed_fn fuzz_concept_seed, fuzz_wire_seed;
+fuzz_seed_fn fuzz_concept_seed, fuzz_wire_seed, fuzz_batch_get_seed, fuzz_distance_seed;
 
 /** Aborts with @what, which names a broken promise. */
 void fuzz_require(bool holds, const char *what);

@@ -356,3 +356,13 @@ Test(fuzz, wire)
 {
     replay("wire", fuzz_wire, fuzz_wire_seed, CASES);
 }
+
+Test(fuzz, batch_get)
+{
+    replay("batch_get", fuzz_batch_get, fuzz_batch_get_seed, CASES);
+}
+
+Test(fuzz, distance)
+{
+    replay("distance", fuzz_distance, fuzz_distance_seed, CASES);
+}

@@ -1,0 +1,164 @@
+/*
+ * The readers of batches, against protobuf-c: what that takes for a request with good ids, they
+ * read as the same request.
+ */
+
+#include <string.h>
+
+#include "src/cluster/batch_get_wire.h"
+#include "src/cluster/distance_wire.h"
+#include "src/rpc/bytes.h"
+#include "src/serve/limits.h"
+#include "src/serve/wire.h"
+#include "sutra/v1/concept_service.pb-c.h"
+#include "tests/fuzz/fuzz.h"
+
+enum { ARENA_BYTES = 1 << 20 };
+
+/* NULL if protobuf-c refuses. */
+static const ProtobufCMessage *unpack(const uint8_t *data, size_t size,
+                                      const ProtobufCMessageDescriptor *type, struct arena *arena)
+{
+    struct rpc_bytes *bytes = rpc_bytes_copy(data, size);
+    ProtobufCMessage *message = NULL;
+    struct status st = { 0 };
+
+    rpc_bytes_unpack(bytes, type, arena, &message, &st);
+    rpc_bytes_free(bytes);
+    return st.code == STATUS_OK ? message : NULL;
+}
+
+static bool good(const char *id)
+{
+    return id[0] != '\0' && strlen(id) <= CONCEPT_ID_MAX_BYTES;
+}
+
+static bool same(const struct concept_id *id, const char *expected)
+{
+    return id->length == strlen(expected) && memcmp(id->data, expected, id->length) == 0;
+}
+
+/* protobuf-c takes bytes for a bool, too, where others see an unknown field. */
+static bool has_plain_options(const uint8_t *data, size_t size)
+{
+    struct wire_reader reader = { .at = data, .end = data + size };
+    struct wire_field field;
+
+    while (wire_next(&reader, &field))
+        if (field.number_in_message != 1 && field.wire_type != WIRE_VARINT)
+            return false;
+    return true;
+}
+
+/* ---- BatchGet ---- */
+
+static bool batch_get_is_good(const Sutra__V1__BatchGetRequest *expected)
+{
+    bool all = expected->n_ids <= LIMIT_BATCH_ITEMS;
+
+    for (size_t i = 0; i < expected->n_ids && all; i++)
+        all = good(expected->ids[i]);
+    return all;
+}
+
+static void check_batch_get(const Sutra__V1__BatchGetRequest *expected,
+                            const struct batch_get_request *request)
+{
+    fuzz_require(request->n == expected->n_ids, "all ids are read");
+    for (size_t i = 0; i < request->n; i++)
+        fuzz_require(same(&request->ids[i], expected->ids[i]), "ids are read in order");
+    fuzz_require(request->include_embedding == expected->include_embedding &&
+                     request->allow_partial == expected->allow_partial,
+                 "options are read");
+}
+
+int fuzz_batch_get(const uint8_t *data, size_t size)
+{
+    const Sutra__V1__BatchGetRequest *expected;
+    struct batch_get_request request;
+    struct status st = { 0 };
+    struct arena arena;
+
+    arena_init(&arena, ARENA_BYTES);
+    batch_get_read(data, size, &arena, &request, &st);
+    expected = (const Sutra__V1__BatchGetRequest *)unpack(
+        data, size, &sutra__v1__batch_get_request__descriptor, &arena);
+    if (!has_plain_options(data, size))
+        expected = NULL;
+    if (expected != NULL && batch_get_is_good(expected)) {
+        fuzz_require(st.code == STATUS_OK, "a good request is read");
+        check_batch_get(expected, &request);
+    } else if (expected != NULL) {
+        fuzz_require(st.code != STATUS_OK, "a request with a bad id is refused");
+    }
+    arena_deinit(&arena);
+    return 0;
+}
+
+bool fuzz_batch_get_seed(size_t n, struct buf *ret)
+{
+    const struct concept_id ids[] = { concept_id_trusted("tides", 5), concept_id_trusted("m", 1) };
+
+    for (size_t i = 0; i < 2 * n; i++)
+        batch_get_put_id(ret, &ids[i % 2]);
+    batch_get_put_options(ret, n == 2);
+    return n <= 3;
+}
+
+/* ---- Distance ---- */
+
+static bool distance_is_good(const Sutra__V1__DistanceRequest *expected)
+{
+    bool all = expected->n_pairs <= LIMIT_BATCH_ITEMS;
+
+    for (size_t i = 0; i < expected->n_pairs && all; i++)
+        all = good(expected->pairs[i]->a) && good(expected->pairs[i]->b);
+    return all;
+}
+
+static void check_distance(const Sutra__V1__DistanceRequest *expected,
+                           const struct distance_request *request)
+{
+    fuzz_require(request->n == expected->n_pairs, "all pairs are read");
+    for (size_t i = 0; i < request->n; i++)
+        fuzz_require(same(&request->ids[i], expected->pairs[i]->a) &&
+                         same(&request->ids[request->n + i], expected->pairs[i]->b),
+                     "pairs are read in order");
+    fuzz_require(request->approximate == expected->approximate, "the option is read");
+}
+
+int fuzz_distance(const uint8_t *data, size_t size)
+{
+    const Sutra__V1__DistanceRequest *expected;
+    struct distance_request request;
+    struct status st = { 0 };
+    struct arena arena;
+
+    arena_init(&arena, ARENA_BYTES);
+    distance_read(data, size, &arena, &request, &st);
+    expected = (const Sutra__V1__DistanceRequest *)unpack(
+        data, size, &sutra__v1__distance_request__descriptor, &arena);
+    if (!has_plain_options(data, size))
+        expected = NULL;
+    if (expected != NULL && distance_is_good(expected)) {
+        fuzz_require(st.code == STATUS_OK, "a good request is read");
+        check_distance(expected, &request);
+    } else if (expected != NULL) {
+        fuzz_require(st.code != STATUS_OK, "a request with a bad id is refused");
+    }
+    arena_deinit(&arena);
+    return 0;
+}
+
+bool fuzz_distance_seed(size_t n, struct buf *ret)
+{
+    struct buf pair = { 0 };
+
+    wire_put_bytes(&pair, 1, "tides", 5);
+    wire_put_bytes(&pair, 2, "moon", 4);
+    for (size_t i = 0; i < n; i++)
+        wire_put_bytes(ret, 1, pair.data, pair.size);
+    wire_put_varint(ret, 2, n == 2);
+    buf_deinit(&pair);
+    return n <= 3;
+}
