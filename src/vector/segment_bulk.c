@@ -4,15 +4,6 @@
 
 #include "src/base/size.h"
 
-enum { LINE = 64 };
-
-/* Into the second cache: more lines can be on their way to it than to the first, and it has room
- * for the rows that are asked for ahead. */
-static inline void ask_for(const void *memory)
-{
-    __builtin_prefetch(memory, 0, 2);
-}
-
 void bulk_hash(struct bulk_block *block, const struct segment_id *ids, size_t n)
 {
     block->ids = ids;
@@ -26,7 +17,7 @@ void bulk_hash(struct bulk_block *block, const struct segment_id *ids, size_t n)
 static void prefetch_entries(const struct bulk_block *block)
 {
     for (size_t k = 0; k < block->unchecked; k++)
-        ask_for(segment_entry_at(block->segment, block->positions[block->indices[k]]));
+        bulk_ask_for(segment_entry_at(block->segment, block->positions[block->indices[k]]));
 }
 
 static void prefetch_words(struct bulk_block *block)
@@ -34,7 +25,7 @@ static void prefetch_words(struct bulk_block *block)
     for (size_t k = 0; k < block->unchecked; k++) {
         size_t i = block->indices[k];
         block->words[i] = segment_word_at(block->segment, block->positions[i]);
-        ask_for(block->words[i]);
+        bulk_ask_for(block->words[i]);
     }
 }
 
@@ -56,8 +47,8 @@ static void prefetch_ids_or_offsets(struct bulk_block *block)
         size_t place = block->positions[i] % SEGMENT_WORD;
         const struct segment_word *word = block->words[i];
         block->ids_there[i] = atomic_load_explicit(&word->ids, memory_order_relaxed);
-        ask_for(block->ids_there[i] +
-                (word->id_bytes > 0 ? id_offset(word, NULL, place) : 2 * place));
+        bulk_ask_for(block->ids_there[i] +
+                     (word->id_bytes > 0 ? id_offset(word, NULL, place) : 2 * place));
     }
 }
 
@@ -67,7 +58,7 @@ static void prefetch_ids_by_offsets(struct bulk_block *block)
         size_t i = block->indices[k];
         const uint8_t *ids = block->ids_there[i];
         if (block->words[i]->id_bytes == 0)
-            ask_for(ids + id_offset(block->words[i], ids, block->positions[i] % SEGMENT_WORD));
+            bulk_ask_for(ids + id_offset(block->words[i], ids, block->positions[i] % SEGMENT_WORD));
     }
 }
 
@@ -199,34 +190,4 @@ void bulk_enter(struct segment *segment, struct bulk_block *block, const struct 
     bulk_locate(block, measure, ret);
     segment_enter(segment, reader);
     segment_unlock(segment);
-}
-
-/* A row that begins late in a line may end in one that is not asked for; to ask twice for the last
- * line of all others costs more. */
-static void prefetch_row(const struct segment *segment, const struct bulk_located *located,
-                         size_t i)
-{
-    const uint8_t *row = located->at[i];
-    size_t bytes = segment->row_bytes;
-
-    for (size_t offset = 0; row != NULL && offset < bytes; offset += LINE)
-        ask_for(row + offset);
-}
-
-static void prefetch_code(const struct bulk_located *located, size_t i)
-{
-    const uint8_t *at = located->at[i];
-    size_t stride = located->stride[i];
-
-    for (size_t part = 0; at != NULL && part < CODEBOOK_PARTS; part++)
-        __builtin_prefetch(at + part * stride);
-}
-
-void bulk_prefetch(const struct segment *segment, const struct bulk_located *located, size_t i,
-                   enum segment_measure measure)
-{
-    if (measure == SEGMENT_BY_ROW)
-        prefetch_row(segment, located, i);
-    else
-        prefetch_code(located, i);
 }

@@ -10,7 +10,7 @@
 
 #include "src/vector/segment_impl.h"
 
-enum { BULK_BLOCK = 512, BULK_ROWS_AHEAD = 40, BULK_CODES_AHEAD = 2 };
+enum { BULK_LINE = 64, BULK_BLOCK = 512, BULK_ROWS_AHEAD = 40, BULK_CODES_AHEAD = 2 };
 
 /** The ids of a block, and what is known of them so far. */
 struct bulk_block {
@@ -45,9 +45,46 @@ void bulk_enter(struct segment *segment, struct bulk_block *block, const struct 
                 size_t n, enum segment_measure measure, struct bulk_located *ret,
                 struct segment_reader *reader);
 
+/* ---- asking for memory ahead; inlined, since the loops around it are limited by how many
+ * instructions the processor can look ahead ---- */
+
+/* Into the second cache: more lines can be on their way to it than to the first, and it has room
+ * for the rows that are asked for ahead. */
+static inline void bulk_ask_for(const void *memory)
+{
+    __builtin_prefetch(memory, 0, 2);
+}
+
+/* A row that begins late in a line may end in one that is not asked for; to ask twice for the last
+ * line of all others costs more. */
+static inline void bulk_prefetch_row(const struct segment *segment,
+                                     const struct bulk_located *located, size_t i)
+{
+    const uint8_t *row = located->at[i];
+    size_t bytes = segment->row_bytes;
+
+    for (size_t offset = 0; row != NULL && offset < bytes; offset += BULK_LINE)
+        bulk_ask_for(row + offset);
+}
+
+static inline void bulk_prefetch_code(const struct bulk_located *located, size_t i)
+{
+    const uint8_t *at = located->at[i];
+    size_t stride = located->stride[i];
+
+    for (size_t part = 0; at != NULL && part < CODEBOOK_PARTS; part++)
+        __builtin_prefetch(at + part * stride);
+}
+
 /** Asks for the memory of one; what gathers its code or reads its row will touch. */
-void bulk_prefetch(const struct segment *segment, const struct bulk_located *located, size_t i,
-                   enum segment_measure measure);
+static inline void bulk_prefetch(const struct segment *segment, const struct bulk_located *located,
+                                 size_t i, enum segment_measure measure)
+{
+    if (measure == SEGMENT_BY_ROW)
+        bulk_prefetch_row(segment, located, i);
+    else
+        bulk_prefetch_code(located, i);
+}
 
 /**
  * By code: what segment_score() does, where there are groups and several ids for each.
