@@ -70,17 +70,21 @@ READS = {  # of rpc.json
     "Distance of 1,000 pairs, approximate": "… from codes",
 }
 WHERE = ("one shard", "router, four shards")
+SERVED = {  # of search.json
+    "Search, 16 in flight": "Search, 16 in flight",
+    "BatchSearch of 100": "BatchSearch of 100",
+}
 
 
 def _rows():
-    return [row for name in ("vector", "embed", "rpc") for row in json.loads((RESULTS / f"{name}.json").read_text())]
+    return [row for name in ("vector", "embed", "rpc", "search") for row in json.loads((RESULTS / f"{name}.json").read_text())]
 
 
 def _find(rows, name, rival=None, data="", threads=None):
     found = [row for row in rows if row["name"] == name and row["data"].startswith(data)
              and (rival is None or (row["rival"] or "").startswith(rival)) and threads in (None, row["threads"])]
     if not found:
-        sys.exit(f"bench: no row '{name}' against {rival or 'nobody'} in bench/results: run bench/run vector, embed and rpc")
+        sys.exit(f"bench: no row '{name}' against {rival or 'nobody'} in bench/results: run bench/run vector, embed, rpc and search")
     return found
 
 
@@ -122,11 +126,23 @@ def _reads(rows):
         yield f"| {text} | {alone['value']:,.0f}/s | {routed['value']:,.0f}/s | {rival} |"
 
 
+def _served(rows):
+    yield "| search over gRPC, WordNet, k = 10 | recall@10 | one shard | router and four shards |"
+    yield "|---|---|---|---|"
+    for target in (0.95, 0.98):
+        for name, text in SERVED.items():
+            alone, routed = (_find(rows, f"{name}, recall_target {target}, {where}")[0] for where in WHERE)
+            yield f"| {text} | {alone['recall']:.3f} | {alone['value']:,.0f}/s | {routed['value']:,.0f}/s |"
+        half = [[_find(rows, f"Search at half that rate, recall_target {target}, {where}, {key}")[0] for key in ("p50", "p99")] for where in WHERE]
+        cells = [f"p50 {p50['value'] / 1000:.1f}, p99 {p99['value'] / 1000:.1f} ms" for p50, p99 in half]
+        yield f"| … Search at half that rate | {half[0][0]['recall']:.3f} | {cells[0]} | {cells[1]} |"
+
+
 def _tables():
     rows = _rows()
     lines = list(_searches(rows)) + ["", "| one thread unless stated | Sutra | rival | ratio |", "|---|---|---|---|"]
     machines = [row["data"] for row in _find(rows, "machine")]
-    return "\n".join([*lines, *(_line(rows, line) for line in LINES), "", *_reads(rows)]) + "\n\n" + "".join(f"{machine}\\\n" for machine in machines)[:-2] + "\n"
+    return "\n".join([*lines, *(_line(rows, line) for line in LINES), "", *_reads(rows), "", *_served(rows)]) + "\n\n" + "".join(f"{machine}\\\n" for machine in machines)[:-2] + "\n"
 
 
 def main():
