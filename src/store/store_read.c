@@ -137,6 +137,8 @@ enum status_code store_pin_many(struct store *store, enum store_family family,
 {
     struct lookup lookup = { 0 };
 
+    if (n == 0)
+        return STATUS_OK;
     if (!lookup_prepare(&lookup, ids, n)) {
         store_no_memory(st);
         goto out;
@@ -175,8 +177,8 @@ enum status_code store_get_vectors(struct store *store, const struct concept_id 
 
     if (values == NULL)
         return store_no_memory(st);
-    if (n == 0 || store_pin_many(store, FAMILY_VECTORS, ids, n, values, st) != STATUS_OK)
-        return st->code == STATUS_OK ? STATUS_OK : status_wrap(st, "get %zu vectors", n);
+    if (store_pin_many(store, FAMILY_VECTORS, ids, n, values, st) != STATUS_OK)
+        return status_wrap(st, "get %zu vectors", n);
     for (size_t i = 0; i < n && st->code == STATUS_OK; i++)
         copy_vector(&values[i], arena, &ret_vectors[i], st);
     for (size_t i = 0; i < n; i++)
