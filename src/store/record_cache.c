@@ -293,8 +293,3 @@ void record_cache_end_write(struct record_cache *cache, const struct concept_id 
     set->writes++;
     unlock(set);
 }
-
-size_t record_cache_bytes(const struct record_cache *cache)
-{
-    return cache != NULL ? atomic_load(&cache->bytes) + cache->count * sizeof *cache->sets : 0;
-}

@@ -56,7 +56,4 @@ void record_cache_put(struct record_cache *cache, const struct concept_id *id, c
 void record_cache_begin_write(struct record_cache *cache, const struct concept_id *id);
 void record_cache_end_write(struct record_cache *cache, const struct concept_id *id);
 
-/** In use, of those that record_cache_new() was given. */
-size_t record_cache_bytes(const struct record_cache *cache);
-
 #endif
