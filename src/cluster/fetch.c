@@ -83,39 +83,18 @@ static void merge(struct scatter *scatter, void *ctx)
     fetch->done(fetch, &st);
 }
 
-static struct rpc_bytes *shard_request(const struct fetch *fetch, const struct split_shard *shard)
+static bool shard_part(void *ctx, const struct split_shard *shard, struct scatter_part *part)
 {
-    struct rpc_bytes *bytes = NULL;
+    const struct fetch *fetch = ctx;
     struct buf request = { 0 };
 
     for (size_t i = 0; i < shard->count; i++)
         batch_get_put_id(&request, &fetch->ids[shard->indexes[i]]);
     batch_get_put_options(&request, fetch->include_embedding);
     if (!request.failed)
-        bytes = rpc_bytes_from_buf(&request);
+        part->bytes = rpc_bytes_from_buf(&request);
     buf_deinit(&request);
-    return bytes;
-}
-
-/* NULL without memory. */
-static struct scatter *ask_shards(const struct fetch *fetch)
-{
-    struct placement *placement = fetch->verb->placement;
-    struct scatter *scatter =
-        scatter_new(placement, fetch->verb->call, "BatchGet", fetch->split.used);
-
-    for (uint32_t s = 0; scatter != NULL && s < placement->topology->shard_count; s++) {
-        struct rpc_bytes *request;
-        if (fetch->split.shards[s].count == 0)
-            continue;
-        request = shard_request(fetch, &fetch->split.shards[s]);
-        if (request == NULL) {
-            scatter_free(scatter);
-            return NULL;
-        }
-        scatter_add_bytes(scatter, s, request);
-    }
-    return scatter;
+    return part->bytes != NULL;
 }
 
 static bool prepare(struct fetch *fetch)
@@ -134,7 +113,8 @@ void fetch_run(struct fetch *fetch)
     struct status st = { 0 };
 
     if (prepare(fetch))
-        scatter = ask_shards(fetch);
+        scatter = split_scatter(&fetch->split, fetch->verb->placement, fetch->verb->call,
+                                "BatchGet", shard_part, fetch);
     if (scatter != NULL) {
         scatter_run(scatter, merge, fetch);
         return;

@@ -29,12 +29,6 @@ void scatter_add(struct scatter *scatter, uint32_t shard, const ProtobufCMessage
         (struct scatter_part){ .shard = shard, .request = request, .scatter = scatter };
 }
 
-void scatter_add_bytes(struct scatter *scatter, uint32_t shard, struct rpc_bytes *bytes)
-{
-    scatter->parts[scatter->count++] =
-        (struct scatter_part){ .shard = shard, .bytes = bytes, .scatter = scatter };
-}
-
 struct scatter *scatter_new_all(struct placement *placement, struct rpc_call *parent,
                                 const char *method, const ProtobufCMessage *request)
 {

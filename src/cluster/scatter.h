@@ -19,7 +19,7 @@ struct scatter;
 struct scatter_part {
     uint32_t shard;
     const ProtobufCMessage *request; /* lives until the scatter is done */
-    struct rpc_bytes *bytes;         /* or instead of it, encoded */
+    struct rpc_bytes *bytes;         /* or instead of it, encoded; the scatter's own */
     struct rpc_result result;
     struct scatter *scatter;
 };
@@ -52,9 +52,6 @@ struct scatter *scatter_new_all(struct placement *placement, struct rpc_call *pa
                                 const char *method, const ProtobufCMessage *request);
 
 void scatter_add(struct scatter *scatter, uint32_t shard, const ProtobufCMessage *request);
-
-/** Takes @bytes. */
-void scatter_add_bytes(struct scatter *scatter, uint32_t shard, struct rpc_bytes *bytes);
 
 /** Sends all parts. @done comes exactly once, also when there are none. */
 void scatter_run(struct scatter *scatter, scatter_done_fn *done, void *ctx);

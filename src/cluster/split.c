@@ -61,15 +61,13 @@ struct scatter *split_scatter(const struct split *split, struct placement *place
     struct scatter *scatter = scatter_new(placement, parent, method, split->used);
 
     for (uint32_t s = 0; scatter != NULL && s < placement->topology->shard_count; s++) {
-        const ProtobufCMessage *request;
         if (split->shards[s].count == 0)
             continue;
-        request = make(ctx, &split->shards[s]);
-        if (request == NULL) {
+        scatter_add(scatter, s, NULL);
+        if (!make(ctx, &split->shards[s], &scatter->parts[scatter->count - 1])) {
             scatter_free(scatter);
             return NULL;
         }
-        scatter_add(scatter, s, request);
     }
     return scatter;
 }

@@ -33,8 +33,9 @@ bool split_ids(const struct placement *placement, const struct concept_id *ids, 
 char **split_texts(const struct split_shard *shard, const struct concept_id *ids,
                    struct arena *arena);
 
-/** Makes the request for one shard's part; NULL when memory runs out. */
-typedef const ProtobufCMessage *split_request_fn(void *ctx, const struct split_shard *shard);
+/** Sets the request of one shard's part, as a message or encoded; false when memory runs out. */
+typedef bool split_request_fn(void *ctx, const struct split_shard *shard,
+                              struct scatter_part *part);
 
 /** A scatter of @method to every shard that has a part; NULL without memory. */
 struct scatter *split_scatter(const struct split *split, struct placement *placement,

@@ -71,19 +71,20 @@ static void merge(struct scatter *scatter, void *ctx)
     vectors->done(vectors, &st);
 }
 
-static const ProtobufCMessage *shard_part(void *ctx, const struct split_shard *shard)
+static bool shard_part(void *ctx, const struct split_shard *shard, struct scatter_part *part)
 {
     const struct vectors *vectors = ctx;
     struct arena *arena = verb_arena(vectors->verb);
     Sutra__Internal__V1__VectorsRequest *request = arena_alloc(arena, sizeof *request);
 
     if (request == NULL)
-        return NULL;
+        return false;
     sutra__internal__v1__vectors_request__init(request);
     request->decoded = vectors->decoded;
     request->n_ids = shard->count;
     request->ids = split_texts(shard, vectors->ids, arena);
-    return request->ids == NULL ? NULL : &request->base;
+    part->request = &request->base;
+    return request->ids != NULL;
 }
 
 void vectors_run(struct vectors *vectors)

@@ -167,13 +167,13 @@ static void merge(struct scatter *scatter, void *ctx)
     job->next(job);
 }
 
-static const ProtobufCMessage *shard_part(void *ctx, const struct split_shard *shard)
+static bool shard_part(void *ctx, const struct split_shard *shard, struct scatter_part *part)
 {
     struct write_job *job = ctx;
     Sutra__Internal__V1__WriteRequest *request = arena_alloc(job->arena, sizeof *request);
 
     if (request == NULL)
-        return NULL;
+        return false;
     sutra__internal__v1__write_request__init(request);
     request->mode = job->mode;
     request->durability = job->durability;
@@ -181,7 +181,8 @@ static const ProtobufCMessage *shard_part(void *ctx, const struct split_shard *s
     request->items = arena_calloc(job->arena, shard->count, sizeof *request->items);
     for (size_t j = 0; request->items != NULL && j < shard->count; j++)
         request->items[j] = job->items[shard->indexes[j]];
-    return request->items == NULL ? NULL : &request->base;
+    part->request = &request->base;
+    return request->items != NULL;
 }
 
 void write_commit(struct write_job *job, write_step_fn *done)
