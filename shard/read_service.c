@@ -120,25 +120,14 @@ static enum status_code put_batch(struct batch *batch, size_t n, struct status *
     return op_reply(batch->op, &batch->reply, st);
 }
 
-static enum status_code read_batch_request(struct op *op, struct batch_get_request *ret,
-                                           struct status *st)
-{
-    const uint8_t *data;
-    size_t size;
-
-    if (rpc_bytes_view(op->encoded, &op->arena, &data, &size, st) != STATUS_OK ||
-        batch_get_read(data, size, &op->arena, ret, st) != STATUS_OK)
-        return st->code;
-    return op_check_owners(op, ret->ids, ret->n, st);
-}
-
 enum status_code op_batch_get(struct op *op, struct status *st)
 {
     struct store_vector *vectors = NULL;
     struct batch_get_request request;
     struct batch batch = { .op = op };
 
-    if (read_batch_request(op, &request, st) != STATUS_OK ||
+    if (batch_get_read(op->encoded, &op->arena, &request, st) != STATUS_OK ||
+        op_check_owners(op, request.ids, request.n, st) != STATUS_OK ||
         get_vectors(op, request.ids, request.n, request.include_embedding, &vectors, st) !=
             STATUS_OK)
         return st->code;

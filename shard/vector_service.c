@@ -204,18 +204,6 @@ static enum status_code compare(struct op *op, struct segment *segment,
     return compare_stored(op, request, similarities, st);
 }
 
-static enum status_code read_distance_request(struct op *op, struct distance_request *ret,
-                                              struct status *st)
-{
-    const uint8_t *data;
-    size_t size;
-
-    if (rpc_bytes_view(op->encoded, &op->arena, &data, &size, st) != STATUS_OK ||
-        distance_read(data, size, &op->arena, ret, st) != STATUS_OK)
-        return st->code;
-    return op_check_owners(op, ret->ids, 2 * ret->n, st);
-}
-
 enum status_code op_distance(struct op *op, struct status *st)
 {
     struct distance_request request;
@@ -223,7 +211,8 @@ enum status_code op_distance(struct op *op, struct status *st)
     struct buf reply = { 0 };
     float *similarities;
 
-    if (read_distance_request(op, &request, st) != STATUS_OK)
+    if (distance_read(op->encoded, &op->arena, &request, st) != STATUS_OK ||
+        op_check_owners(op, request.ids, 2 * request.n, st) != STATUS_OK)
         return st->code;
     similarities = arena_alloc(&op->arena, (request.n + 1) * sizeof *similarities);
     if (similarities == NULL)

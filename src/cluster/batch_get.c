@@ -55,18 +55,6 @@ static void answer(struct fetch *fetch, const struct status *fetched)
     verb_finish_bytes(&get->verb, reply, &st);
 }
 
-static enum status_code read_request(struct batch_get *get, struct batch_get_request *ret,
-                                     struct status *st)
-{
-    const uint8_t *data;
-    size_t size;
-
-    if (rpc_bytes_view(rpc_request_bytes(get->verb.call), verb_arena(&get->verb), &data, &size,
-                       st) != STATUS_OK)
-        return st->code;
-    return batch_get_read(data, size, verb_arena(&get->verb), ret, st);
-}
-
 void serve_batch_get(struct rpc_call *call, const ProtobufCMessage *none, void *cluster)
 {
     struct batch_get *get = verb_new(cluster, call, sizeof *get);
@@ -77,7 +65,8 @@ void serve_batch_get(struct rpc_call *call, const ProtobufCMessage *none, void *
     (void)none;
     if (get == NULL)
         return;
-    if (read_request(get, &request, &st) != STATUS_OK) {
+    if (batch_get_read(rpc_request_bytes(call), verb_arena(&get->verb), &request, &st) !=
+        STATUS_OK) {
         verb_finish(&get->verb, NULL, &st);
         return;
     }

@@ -58,12 +58,17 @@ static enum status_code read_ids(struct wire_reader reader, struct concept_id *i
     return st->code;
 }
 
-enum status_code batch_get_read(const uint8_t *data, size_t size, struct arena *arena,
+enum status_code batch_get_read(const struct rpc_bytes *bytes, struct arena *arena,
                                 struct batch_get_request *ret, struct status *st)
 {
-    const struct wire_reader reader = { .at = data, .end = data + size };
+    struct wire_reader reader;
+    const uint8_t *data;
+    size_t size;
 
     *ret = (struct batch_get_request){ 0 };
+    if (rpc_bytes_view(bytes, arena, &data, &size, st) != STATUS_OK)
+        return st->code;
+    reader = (struct wire_reader){ .at = data, .end = data + size };
     if (read_options(reader, ret, st) != STATUS_OK)
         return st->code;
     ret->ids = arena_alloc(arena, (ret->n + 1) * sizeof *ret->ids);

@@ -10,6 +10,7 @@
 #include "src/base/buf.h"
 #include "src/base/status.h"
 #include "src/ids/concept_id.h"
+#include "src/rpc/bytes.h"
 
 /** Fields of BatchGetResponse. */
 enum {
@@ -19,7 +20,7 @@ enum {
 };
 
 struct batch_get_request {
-    struct concept_id *ids; /* [n], borrowed from the bytes */
+    struct concept_id *ids; /* [n], borrowed from the bytes or the arena */
     size_t n;
     bool include_embedding;
     bool allow_partial;
@@ -27,7 +28,7 @@ struct batch_get_request {
 
 /** Reads a request; the array lies in @arena. INVALID_ARGUMENT for bytes that are none, for more
  * than LIMIT_BATCH_ITEMS ids, and, with its field ("ids[3]"), for an id that cannot be one. */
-enum status_code batch_get_read(const uint8_t *data, size_t size, struct arena *arena,
+enum status_code batch_get_read(const struct rpc_bytes *bytes, struct arena *arena,
                                 struct batch_get_request *ret, struct status *st);
 
 /** Appends one id to a request. */

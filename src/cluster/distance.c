@@ -38,18 +38,6 @@ static void answer(struct vectors *vectors, const struct status *gathered)
     verb_finish_bytes(&distance->verb, reply, &st);
 }
 
-static enum status_code read_request(struct distance *distance, struct status *st)
-{
-    struct arena *arena = verb_arena(&distance->verb);
-    const uint8_t *data;
-    size_t size;
-
-    if (rpc_bytes_view(rpc_request_bytes(distance->verb.call), arena, &data, &size, st) !=
-        STATUS_OK)
-        return st->code;
-    return distance_read(data, size, arena, &distance->request, st);
-}
-
 void serve_distance(struct rpc_call *call, const ProtobufCMessage *none, void *cluster)
 {
     struct distance *distance = verb_new(cluster, call, sizeof *distance);
@@ -60,7 +48,8 @@ void serve_distance(struct rpc_call *call, const ProtobufCMessage *none, void *c
     (void)none;
     if (distance == NULL)
         return;
-    if (read_request(distance, &st) != STATUS_OK) {
+    if (distance_read(rpc_request_bytes(call), verb_arena(&distance->verb), &distance->request,
+                      &st) != STATUS_OK) {
         verb_finish(&distance->verb, NULL, &st);
         return;
     }

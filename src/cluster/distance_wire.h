@@ -10,9 +10,11 @@
 #include "src/base/buf.h"
 #include "src/base/status.h"
 #include "src/ids/concept_id.h"
+#include "src/rpc/bytes.h"
 
 struct distance_request {
-    struct concept_id *ids; /* [2 * n]: of pair i those at i and n + i; borrowed from the bytes */
+    struct concept_id
+        *ids; /* [2 * n]: of pair i those at i and n + i; borrowed from the bytes or the arena */
     size_t n;
     bool approximate;
 };
@@ -20,7 +22,7 @@ struct distance_request {
 /** Reads a request; the array lies in @arena. INVALID_ARGUMENT for bytes that are none, for more
  * than LIMIT_BATCH_ITEMS pairs, and, with its field ("pairs[3].a"), for an id that cannot be one.
  */
-enum status_code distance_read(const uint8_t *data, size_t size, struct arena *arena,
+enum status_code distance_read(const struct rpc_bytes *bytes, struct arena *arena,
                                struct distance_request *ret, struct status *st);
 
 /** Appends a response from @n similarities, NAN where a pair has none. */

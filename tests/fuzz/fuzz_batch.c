@@ -16,15 +16,13 @@
 enum { ARENA_BYTES = 1 << 20 };
 
 /* NULL if protobuf-c refuses. */
-static const ProtobufCMessage *unpack(const uint8_t *data, size_t size,
+static const ProtobufCMessage *unpack(const struct rpc_bytes *bytes,
                                       const ProtobufCMessageDescriptor *type, struct arena *arena)
 {
-    struct rpc_bytes *bytes = rpc_bytes_copy(data, size);
     ProtobufCMessage *message = NULL;
     struct status st = { 0 };
 
     rpc_bytes_unpack(bytes, type, arena, &message, &st);
-    rpc_bytes_free(bytes);
     return st.code == STATUS_OK ? message : NULL;
 }
 
@@ -74,15 +72,16 @@ static void check_batch_get(const Sutra__V1__BatchGetRequest *expected,
 
 int fuzz_batch_get(const uint8_t *data, size_t size)
 {
+    struct rpc_bytes *bytes = rpc_bytes_copy(data, size);
     const Sutra__V1__BatchGetRequest *expected;
     struct batch_get_request request;
     struct status st = { 0 };
     struct arena arena;
 
     arena_init(&arena, ARENA_BYTES);
-    batch_get_read(data, size, &arena, &request, &st);
+    batch_get_read(bytes, &arena, &request, &st);
     expected = (const Sutra__V1__BatchGetRequest *)unpack(
-        data, size, &sutra__v1__batch_get_request__descriptor, &arena);
+        bytes, &sutra__v1__batch_get_request__descriptor, &arena);
     if (!has_plain_options(data, size))
         expected = NULL;
     if (expected != NULL && batch_get_is_good(expected)) {
@@ -92,6 +91,7 @@ int fuzz_batch_get(const uint8_t *data, size_t size)
         fuzz_require(st.code != STATUS_OK, "a request with a bad id is refused");
     }
     arena_deinit(&arena);
+    rpc_bytes_free(bytes);
     return 0;
 }
 
@@ -129,15 +129,16 @@ static void check_distance(const Sutra__V1__DistanceRequest *expected,
 
 int fuzz_distance(const uint8_t *data, size_t size)
 {
+    struct rpc_bytes *bytes = rpc_bytes_copy(data, size);
     const Sutra__V1__DistanceRequest *expected;
     struct distance_request request;
     struct status st = { 0 };
     struct arena arena;
 
     arena_init(&arena, ARENA_BYTES);
-    distance_read(data, size, &arena, &request, &st);
+    distance_read(bytes, &arena, &request, &st);
     expected = (const Sutra__V1__DistanceRequest *)unpack(
-        data, size, &sutra__v1__distance_request__descriptor, &arena);
+        bytes, &sutra__v1__distance_request__descriptor, &arena);
     if (!has_plain_options(data, size))
         expected = NULL;
     if (expected != NULL && distance_is_good(expected)) {
@@ -147,6 +148,7 @@ int fuzz_distance(const uint8_t *data, size_t size)
         fuzz_require(st.code != STATUS_OK, "a request with a bad id is refused");
     }
     arena_deinit(&arena);
+    rpc_bytes_free(bytes);
     return 0;
 }
 
