@@ -112,7 +112,7 @@ static void put_attributes(struct buf *to, const struct concept *concept)
         return;
     }
     for (size_t i = 0; i < n; i++)
-    sorted[i] = &concept->attributes[i];
+        sorted[i] = &concept->attributes[i];
     qsort(sorted, n, sizeof *sorted, compare_keys);
     for (size_t i = 0; i < n; i++)
         put_attribute(to, sorted[i]);
@@ -126,8 +126,8 @@ void concept_wire_encode(const struct concept *concept, struct buf *to)
     put_float(to, FIELD_STRENGTH, concept->strength);
     put_float(to, FIELD_CONFIDENCE, concept->confidence);
     put_number(to, FIELD_ACCESS_COUNT, concept->access_count);
-    put_number(to, FIELD_CREATED_US, (uint64_t) concept->created_us);
-    put_number(to, FIELD_LAST_ACCESSED_US, (uint64_t) concept->last_accessed_us);
+    put_number(to, FIELD_CREATED_US, (uint64_t)concept->created_us);
+    put_number(to, FIELD_LAST_ACCESSED_US, (uint64_t)concept->last_accessed_us);
     put_text(to, FIELD_SOURCE, concept->source);
     put_text(to, FIELD_CATEGORY, concept->category);
     put_attributes(to, concept);

@@ -8,7 +8,7 @@ static struct concept reinforced(const struct concept *old, int64_t now_us)
 
     concept.strength *= 1.02f;
     if (concept.strength > MAX_STRENGTH)
-    concept.strength = MAX_STRENGTH;
+        concept.strength = MAX_STRENGTH;
     concept.access_count++;
     concept.last_accessed_us = now_us;
     concept.version++;

@@ -53,7 +53,7 @@ static void check_concept(struct verify *verify, struct text_view key, struct te
     else if (concept.version == 0)
         report(verify, "concepts: '%.*s' has no version", (int)id.length, id.data);
     else
-    verify->content_bytes += concept.content.length;
+        verify->content_bytes += concept.content.length;
     arena_deinit(&arena);
 }
 

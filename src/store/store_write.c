@@ -38,17 +38,17 @@ static struct concept merge(const struct store_write *item, const struct stored_
     concept.id = (struct text_view){ item->id.data, item->id.length };
     concept.version = old->concept.version + 1;
     if ((kept & STORE_GIVEN_CREATED) != 0)
-    concept.created_us = old->concept.created_us;
+        concept.created_us = old->concept.created_us;
     if (item->mode == STORE_PUT)
-    return concept;
+        return concept;
     if ((kept & STORE_GIVEN_STRENGTH) != 0)
-    concept.strength = old->concept.strength;
+        concept.strength = old->concept.strength;
     if ((kept & STORE_GIVEN_CONFIDENCE) != 0)
-    concept.confidence = old->concept.confidence;
+        concept.confidence = old->concept.confidence;
     if ((kept & STORE_GIVEN_ACCESS_COUNT) != 0)
-    concept.access_count = old->concept.access_count;
+        concept.access_count = old->concept.access_count;
     if ((kept & STORE_GIVEN_LAST_ACCESSED) != 0)
-    concept.last_accessed_us = old->concept.last_accessed_us;
+        concept.last_accessed_us = old->concept.last_accessed_us;
     return concept;
 }
 

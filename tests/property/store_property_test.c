@@ -251,15 +251,15 @@ static bool model_write(const struct write *write, const struct store_write *it)
         return false;
     model_vector(old, write, it);
     if (!old->exists || (it->given & STORE_GIVEN_CREATED))
-    old->created_us = it->concept.created_us;
+        old->created_us = it->concept.created_us;
     if (!learn || (it->given & STORE_GIVEN_STRENGTH))
-    old->strength = it->concept.strength;
+        old->strength = it->concept.strength;
     if (!learn || (it->given & STORE_GIVEN_CONFIDENCE))
-    old->confidence = it->concept.confidence;
+        old->confidence = it->concept.confidence;
     if (!learn || (it->given & STORE_GIVEN_ACCESS_COUNT))
-    old->access_count = it->concept.access_count;
+        old->access_count = it->concept.access_count;
     if (!learn || (it->given & STORE_GIVEN_LAST_ACCESSED))
-    old->last_accessed_us = it->concept.last_accessed_us;
+        old->last_accessed_us = it->concept.last_accessed_us;
     old->content = write->content;
     old->exists = true;
     old->version++;

@@ -76,7 +76,7 @@ static enum status_code fetch_contents(struct cli *cli, const char *id,
         if (missing < found->n_missing && found->missing[missing] == i)
             missing++;
         else if (concept < found->n_concepts)
-            contents[i] = found->concepts[concept ++]->content;
+            contents[i] = found->concepts[concept++]->content;
     }
     return STATUS_OK;
 }
