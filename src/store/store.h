@@ -13,20 +13,23 @@
  *
  * Durability. Every write is one atomic batch. With @synced it is in the synced log when the call
  * returns; otherwise it is in the operating system's buffers (lost by a power cut, not by a kill).
- * A synced write makes every earlier write durable too. Threads that write with @synced at the same
- * time share one fsync: RocksDB joins concurrent batches into a write group, so the way to a high
- * rate is many writing threads or many items per call.
+ * A synced write makes every earlier write durable too. Threads that wait for it at the same time
+ * share one fsync, and others write meanwhile, so the way to a high rate is many writing threads or
+ * many items per call. A reader may see a write that is not synced yet; what is written on top of
+ * it is behind it in the log, so no acknowledged write can outlive one that it was built on.
  *
  * Threads. Every function may be called by any number of threads. Writes that read before they
  * write (versions, reinforcement, stamps) are serialised per concept by striped locks over the ids
  * of the call: those of the concepts and of both ends of every association. They are taken in
  * sorted order, are the outermost locks of the process and are held over the RocksDB write and over
- * on_vector(). Reads take no lock.
+ * on_vector(), not over the fsync. Reads take no lock.
  *
  * Errors. INVALID_ARGUMENT (an id, a type or a label that does not fit a key), NOT_FOUND, ABORTED
  * (VERSION_MISMATCH), FAILED_PRECONDITION (folder in use, newer format, another shard's folder),
  * RESOURCE_EXHAUSTED (memory, the arena, disk full), DATA_LOSS (a checksum or a record that does
- * not parse), UNAVAILABLE (other input/output errors). A write that failed changed nothing.
+ * not parse), UNAVAILABLE (other input/output errors). A write that failed changed nothing, except
+ * where it was the fsync that failed: then it may have been written, and no synced write succeeds
+ * any more until the store is opened again, since nobody knows what the disk has.
  *
  * The folder, format 1. Numbers in keys are big-endian, in values little-endian.
  *
@@ -271,7 +274,8 @@ enum status_code store_apply_edges(struct store *store, const struct store_edge_
 
 /** The oldest entries behind @after_sequence (0: from the start), at most @max, in order. An entry
  * smaller than one already seen may appear later (its batch was overtaken), never one of the same
- * association: start from 0 again once the end is reached. Texts live in @arena. */
+ * association: start from 0 again once the end is reached. What is returned is synced: the other
+ * shard must not have what a power cut takes away here. Texts live in @arena. */
 enum status_code store_outbox_peek(struct store *store, uint64_t after_sequence, size_t max,
                                    struct arena *arena, struct store_outbox_entry **ret_entries,
                                    size_t *ret_count, struct status *st);

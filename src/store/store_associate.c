@@ -32,46 +32,44 @@ enum status_code store_associate(struct store *store, const struct store_associa
                                  struct status *st)
 {
     struct edge_value value = edge_value_of(association);
-    struct store_batch batch;
+    struct store_batch batch = { .store = store };
     struct stripes set;
     struct edge edge;
     bool created;
 
-    if (edge_parse(association, &edge, st) != STATUS_OK ||
-        store_batch_init(&batch, store, st) != STATUS_OK)
+    if (edge_parse(association, &edge, st) != STATUS_OK)
         return st->code;
     set = stripes_of(&edge);
     store_lock(store, &set);
     if (check_source(&batch, &edge, st) == STATUS_OK &&
         edge_put(&batch, &edge, &value, &created, st) == STATUS_OK &&
-        store_batch_commit(&batch, synced, st) == STATUS_OK) {
+        store_batch_commit(&batch, st) == STATUS_OK) {
         *ret = edge_association(&edge, &value);
         *ret_created = created;
     }
     store_unlock(store, &set);
     store_batch_deinit(&batch);
-    return st->code;
+    return store_settle(store, synced, st);
 }
 
 enum status_code store_dissociate(struct store *store, const struct store_association *association,
                                   bool synced, bool *ret_existed, struct status *st)
 {
-    struct store_batch batch;
+    struct store_batch batch = { .store = store };
     struct stripes set;
     struct edge edge;
     bool existed;
 
-    if (edge_parse(association, &edge, st) != STATUS_OK ||
-        store_batch_init(&batch, store, st) != STATUS_OK)
+    if (edge_parse(association, &edge, st) != STATUS_OK)
         return st->code;
     set = stripes_of(&edge);
     store_lock(store, &set);
     if (edge_delete(&batch, &edge, STORE_OUT, &existed, st) == STATUS_OK &&
-        store_batch_commit(&batch, synced, st) == STATUS_OK)
+        store_batch_commit(&batch, st) == STATUS_OK)
         *ret_existed = existed;
     store_unlock(store, &set);
     store_batch_deinit(&batch);
-    return st->code;
+    return store_settle(store, synced, st);
 }
 
 static void strengthen(struct edge_value *value, int64_t now_us)
@@ -103,20 +101,19 @@ enum status_code store_reinforce_association(struct store *store,
                                              int64_t now_us, bool synced,
                                              struct store_association *ret, struct status *st)
 {
-    struct store_batch batch;
+    struct store_batch batch = { .store = store };
     struct edge_value value;
     struct stripes set;
     struct edge edge;
 
-    if (edge_parse(association, &edge, st) != STATUS_OK ||
-        store_batch_init(&batch, store, st) != STATUS_OK)
+    if (edge_parse(association, &edge, st) != STATUS_OK)
         return st->code;
     set = stripes_of(&edge);
     store_lock(store, &set);
     if (reinforce(&batch, &edge, now_us, &value, st) == STATUS_OK &&
-        store_batch_commit(&batch, synced, st) == STATUS_OK)
+        store_batch_commit(&batch, st) == STATUS_OK)
         *ret = edge_association(&edge, &value);
     store_unlock(store, &set);
     store_batch_deinit(&batch);
-    return st->code;
+    return store_settle(store, synced, st);
 }

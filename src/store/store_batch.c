@@ -1,18 +1,8 @@
 #include "src/store/store_internal.h"
 
-enum { RESERVED_BYTES = 4096 };
-
-enum status_code store_batch_init(struct store_batch *batch, struct store *store, struct status *st)
-{
-    *batch = (struct store_batch){ .store = store };
-    batch->ops = rocksdb_writebatch_wi_create(RESERVED_BYTES, 1);
-    return batch->ops == NULL ? store_no_memory(st) : STATUS_OK;
-}
-
 void store_batch_deinit(struct store_batch *batch)
 {
-    if (batch->ops != NULL)
-        rocksdb_writebatch_wi_destroy(batch->ops);
+    pending_deinit(&batch->pending);
     buf_deinit(&batch->concepts);
     buf_deinit(&batch->scratch);
 }
@@ -21,34 +11,37 @@ enum status_code store_batch_get(struct store_batch *batch, enum store_family fa
                                  const struct store_key *key, struct store_record *ret,
                                  struct status *st)
 {
-    struct store *store = batch->store;
-    char *error = NULL;
+    const struct pending_op *op = pending_find(&batch->pending, family, key->data, key->size);
+    struct store_value value = { 0 };
 
-    ret->bytes = (struct text_view){ 0 };
-    ret->bytes.data = rocksdb_writebatch_wi_get_from_batch_and_db_cf(
-        batch->ops, store->db, store->read, store->families[family], (const char *)key->data,
-        key->size, &ret->bytes.length, &error);
-    return error == NULL ? STATUS_OK : store_status(st, error);
+    *ret = (struct store_record){ 0 };
+    if (op != NULL) {
+        ret->bytes = (struct text_view){ (const char *)op->value, op->value_size };
+        return STATUS_OK;
+    }
+    if (store_pin(batch->store, family, key, &value, st) != STATUS_OK)
+        return st->code;
+    *ret = (struct store_record){ { value.data, value.size }, value.handle };
+    return STATUS_OK;
 }
 
 void store_record_release(struct store_record *record)
 {
-    rocksdb_free((void *)(uintptr_t)record->bytes.data);
-    record->bytes = (struct text_view){ 0 };
+    if (record->pinned != NULL)
+        rocksdb_pinnableslice_destroy(record->pinned);
+    *record = (struct store_record){ 0 };
 }
 
 void store_batch_put(struct store_batch *batch, enum store_family family,
                      const struct store_key *key, const void *data, size_t size)
 {
-    rocksdb_writebatch_wi_put_cf(batch->ops, batch->store->families[family],
-                                 (const char *)key->data, key->size, data, size);
+    pending_set(&batch->pending, family, key->data, key->size, data, size);
 }
 
 void store_batch_delete(struct store_batch *batch, enum store_family family,
                         const struct store_key *key)
 {
-    rocksdb_writebatch_wi_delete_cf(batch->ops, batch->store->families[family],
-                                    (const char *)key->data, key->size);
+    pending_set(&batch->pending, family, key->data, key->size, NULL, 0);
 }
 
 void store_batch_note_concept(struct store_batch *batch, const struct concept_id *id)
@@ -65,14 +58,43 @@ uint64_t store_batch_sequence(struct store_batch *batch)
     return sequence;
 }
 
-static void merge_counters(struct store_batch *batch)
+static void add_counters(const struct store_batch *batch, rocksdb_writebatch_t *ops)
 {
     static const char name[] = "counters";
     uint8_t operand[COUNTERS_BYTES];
 
     store_counters_write(batch->added, operand);
-    rocksdb_writebatch_wi_merge_cf(batch->ops, batch->store->families[FAMILY_META], name,
-                                   sizeof name - 1, (const char *)operand, sizeof operand);
+    rocksdb_writebatch_merge_cf(ops, batch->store->families[FAMILY_META], name, sizeof name - 1,
+                                (const char *)operand, sizeof operand);
+}
+
+static void add_op(const struct store *store, const struct pending_op *op,
+                   rocksdb_writebatch_t *ops)
+{
+    rocksdb_column_family_handle_t *family = store->families[op->family];
+    const char *key = (const char *)op->key;
+
+    if (op->value != NULL)
+        rocksdb_writebatch_put_cf(ops, family, key, op->key_size, (const char *)op->value,
+                                  op->value_size);
+    else
+        rocksdb_writebatch_delete_cf(ops, family, key, op->key_size);
+}
+
+/* In the order of the keys: a memtable finds each place from the one before. */
+static enum status_code write_ops(struct store_batch *batch, struct status *st)
+{
+    struct store *store = batch->store;
+    rocksdb_writebatch_t *ops = rocksdb_writebatch_create();
+    char *error = NULL;
+
+    pending_sort(&batch->pending);
+    for (size_t i = 0; i < batch->pending.count; i++)
+        add_op(store, &batch->pending.ops[i], ops);
+    add_counters(batch, ops);
+    rocksdb_write(store->db, store->write, ops, &error);
+    rocksdb_writebatch_destroy(ops);
+    return error == NULL ? STATUS_OK : store_status(st, error);
 }
 
 static void mirror_counters(struct store_batch *batch)
@@ -95,22 +117,16 @@ static void each_concept(const struct store_batch *batch,
         action(batch->store->cache, &ids[i]);
 }
 
-enum status_code store_batch_commit(struct store_batch *batch, bool synced, struct status *st)
+enum status_code store_batch_commit(struct store_batch *batch, struct status *st)
 {
-    struct store *store = batch->store;
-    char *error = NULL;
-
-    if (rocksdb_writebatch_wi_count(batch->ops) == 0)
-        return STATUS_OK;
-    if (batch->concepts.failed)
+    if (batch->pending.failed || batch->concepts.failed)
         return store_no_memory(st);
-    merge_counters(batch);
+    if (batch->pending.count == 0)
+        return STATUS_OK;
     each_concept(batch, record_cache_begin_write);
-    rocksdb_write_writebatch_wi(store->db, synced ? store->write_synced : store->write_buffered,
-                                batch->ops, &error);
+    write_ops(batch, st);
     each_concept(batch, record_cache_end_write);
-    if (error != NULL)
-        return store_status(st, error);
-    mirror_counters(batch);
-    return STATUS_OK;
+    if (st->code == STATUS_OK)
+        mirror_counters(batch);
+    return st->code;
 }

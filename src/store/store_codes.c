@@ -55,17 +55,15 @@ enum status_code store_set_codes(struct store *store, const struct store_code *i
                                  uint64_t codebook_version, bool *ret_applied, struct status *st)
 {
     struct stripes set = { 0 };
-    struct store_batch batch;
+    struct store_batch batch = { .store = store };
 
     assert(codebook_version != 0);
-    if (store_batch_init(&batch, store, st) != STATUS_OK)
-        return st->code;
     for (size_t i = 0; i < n; i++)
         stripes_add(&set, &items[i].id);
     store_lock(store, &set);
     for (size_t i = 0; i < n && st->code == STATUS_OK; i++)
         set_code(&batch, &items[i], codebook_version, &ret_applied[i], st);
-    if (st->code == STATUS_OK && store_batch_commit(&batch, false, st) == STATUS_OK)
+    if (st->code == STATUS_OK && store_batch_commit(&batch, st) == STATUS_OK)
         tell_codes(store, items, n, codebook_version, ret_applied);
     store_unlock(store, &set);
     store_batch_deinit(&batch);

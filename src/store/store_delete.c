@@ -110,21 +110,20 @@ enum status_code store_delete(struct store *store, const struct concept_id *id,
                               struct store_condition condition, bool synced, bool *ret_existed,
                               struct status *st)
 {
-    struct store_batch batch;
+    struct store_batch batch = { .store = store };
     struct stripes held;
     bool had_vector = false;
     bool existed = false;
 
     if (lock_with_edges(store, id, &held, st) != STATUS_OK)
         return st->code;
-    if (store_batch_init(&batch, store, st) == STATUS_OK &&
-        delete_all(&batch, id, condition, &existed, &had_vector, st) == STATUS_OK &&
-        store_batch_commit(&batch, synced, st) == STATUS_OK) {
+    if (delete_all(&batch, id, condition, &existed, &had_vector, st) == STATUS_OK &&
+        store_batch_commit(&batch, st) == STATUS_OK) {
         *ret_existed = existed;
         if (had_vector)
             store_tell_vector(store, id, NULL);
     }
     store_unlock(store, &held);
     store_batch_deinit(&batch);
-    return st->code;
+    return store_settle(store, synced, st);
 }

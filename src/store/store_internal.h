@@ -5,8 +5,9 @@
  * What the files of src/store share; nobody else includes it.
  *
  * Layers, each built on those before: keys and values (store_key.c), locks (store_lock.c), counters
- * (store_counters.c), batches (store_batch.c), ranges (store_range.c), edges inside a batch
- * (store_edge.c), concepts and vectors inside a batch (store_concept.c); then one file per verb.
+ * (store_counters.c), batches (pending.c, store_batch.c, store_sync.c), ranges (store_range.c),
+ * edges inside a batch (store_edge.c), concepts and vectors inside a batch (store_concept.c); then
+ * one file per verb.
  */
 
 #include <pthread.h>
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "src/base/buf.h"
+#include "src/store/pending.h"
 #include "src/store/record_cache.h"
 #include "src/store/store.h"
 
@@ -62,8 +64,7 @@ struct store {
     rocksdb_t *db;
     rocksdb_column_family_handle_t *families[FAMILY_COUNT];
     rocksdb_readoptions_t *read;
-    rocksdb_writeoptions_t *write_synced;
-    rocksdb_writeoptions_t *write_buffered;
+    rocksdb_writeoptions_t *write;
     struct record_cache *cache; /* of `concepts`; NULL: none */
 
     bool (*owns)(void *context, uint16_t slot);
@@ -73,6 +74,13 @@ struct store {
 
     pthread_mutex_t stripes[STRIPE_COUNT];
     pthread_mutex_t outbox_lock; /* of removal, so that an entry is counted off once */
+
+    /* Of store_sync(): RocksDB's sequence numbers up to `synced` are in the synced log. */
+    pthread_mutex_t sync_lock;
+    pthread_cond_t sync_ended;
+    uint64_t synced;
+    bool syncing; /* a thread does it for all */
+    struct status sync_failure;
 
     _Atomic uint64_t counters[COUNTER_COUNT]; /* of what is committed, COUNTER_SEQUENCE: given */
     _Atomic uint64_t outbox_pending;
@@ -209,27 +217,26 @@ enum status_code store_range_finish(const struct store_range *range, struct stat
 
 /* ---- Batches (store_batch.c) ------------------------------------------------------------- */
 
-/* What one call writes, readable before it is committed. Belongs to the calling thread, which
- * holds the stripes of everything in it. */
+/* What one call writes, readable before it is committed; {0} but for `store` is an empty one.
+ * Belongs to the calling thread, which holds the stripes of everything in it. */
 struct store_batch {
     struct store *store;
-    rocksdb_writebatch_wi_t *ops;
+    struct pending pending;
     uint64_t added[COUNTER_COUNT]; /* modulo 2^64; COUNTER_SEQUENCE: the last one taken */
     uint64_t outbox_added;
     struct buf concepts; /* struct concept_id of each that is written; borrowed */
     struct buf scratch;
 };
 
-/* A record as the batch sees it; malloc'd by RocksDB. */
+/* A record as the batch sees it. */
 struct store_record {
-    struct text_view bytes; /* data NULL: there is none */
+    struct text_view bytes;          /* data NULL: there is none */
+    rocksdb_pinnableslice_t *pinned; /* NULL: the bytes are the batch's */
 };
 
-enum status_code store_batch_init(struct store_batch *batch, struct store *store,
-                                  struct status *st);
 void store_batch_deinit(struct store_batch *batch);
 
-/** What is written by the batch or else stored. The caller releases @ret. */
+/** What is written by the batch or else stored. The caller releases @ret, before the batch. */
 enum status_code store_batch_get(struct store_batch *batch, enum store_family family,
                                  const struct store_key *key, struct store_record *ret,
                                  struct status *st);
@@ -246,8 +253,22 @@ void store_batch_note_concept(struct store_batch *batch, const struct concept_id
 /** A fresh stamp. */
 uint64_t store_batch_sequence(struct store_batch *batch);
 
-/** Writes all or nothing and then counts it. */
-enum status_code store_batch_commit(struct store_batch *batch, bool synced, struct status *st);
+/** Writes all or nothing and then counts it. Readers see it at once, but it is not synced yet. */
+enum status_code store_batch_commit(struct store_batch *batch, struct status *st);
+
+/* ---- Syncing (store_sync.c) -------------------------------------------------------------- */
+
+/**
+ * Returns when all that was committed before the call is in the synced log; those who wait at the
+ * same time share one fsync. Called without stripes, so that others can write meanwhile: what they
+ * read may then not be synced yet, but what they write on top of it is behind it in the log, so
+ * their own sync covers both. After a failed fsync nobody knows what is on the disk: it fails until
+ * the store is opened again.
+ */
+enum status_code store_sync(struct store *store, struct status *st);
+
+/** The end of a write: store_sync() if it succeeded and is to be @synced. */
+enum status_code store_settle(struct store *store, bool synced, struct status *st);
 
 /* ---- Edges inside a batch (store_edge.c) ------------------------------------------------- */
 

@@ -18,9 +18,9 @@ static enum status_code put(struct store *store, const char *name, const void *d
 {
     char *error = NULL;
 
-    rocksdb_put_cf(store->db, synced ? store->write_synced : store->write_buffered,
-                   store->families[FAMILY_META], name, strlen(name), data, size, &error);
-    return error == NULL ? STATUS_OK : store_status(st, error);
+    rocksdb_put_cf(store->db, store->write, store->families[FAMILY_META], name, strlen(name), data,
+                   size, &error);
+    return error == NULL ? store_settle(store, synced, st) : store_status(st, error);
 }
 
 static enum status_code get_u32(struct store *store, const char *name, bool *ret_found,

@@ -237,13 +237,13 @@ static struct store *store_new(const struct store_options *options)
     store->context = options->context;
     store->cache = record_cache_new(options->record_cache_bytes);
     store->read = rocksdb_readoptions_create();
-    store->write_synced = rocksdb_writeoptions_create();
-    store->write_buffered = rocksdb_writeoptions_create();
-    rocksdb_writeoptions_set_sync(store->write_synced, 1);
+    store->write = rocksdb_writeoptions_create();
     for (unsigned i = 0; i < STRIPE_COUNT; i++)
         pthread_mutex_init(&store->stripes[i], NULL);
     pthread_mutex_init(&store->outbox_lock, NULL);
     pthread_mutex_init(&store->graves_lock, NULL);
+    pthread_mutex_init(&store->sync_lock, NULL);
+    pthread_cond_init(&store->sync_ended, NULL);
     return store;
 }
 
@@ -283,12 +283,13 @@ void store_close(struct store *store)
         rocksdb_close(store->db);
     record_cache_free(store->cache);
     rocksdb_readoptions_destroy(store->read);
-    rocksdb_writeoptions_destroy(store->write_synced);
-    rocksdb_writeoptions_destroy(store->write_buffered);
+    rocksdb_writeoptions_destroy(store->write);
     for (unsigned i = 0; i < STRIPE_COUNT; i++)
         pthread_mutex_destroy(&store->stripes[i]);
     pthread_mutex_destroy(&store->outbox_lock);
     pthread_mutex_destroy(&store->graves_lock);
+    pthread_mutex_destroy(&store->sync_lock);
+    pthread_cond_destroy(&store->sync_ended);
     free(store->path);
     free(store);
 }

@@ -28,27 +28,26 @@ static enum status_code apply_all(struct store_batch *batch, const struct store_
         if (edge_apply(batch, ops[i].kind, &edges[i], &value, st) != STATUS_OK)
             return st->code;
     }
-    return store_batch_commit(batch, true, st);
+    return store_batch_commit(batch, st);
 }
 
 enum status_code store_apply_edges(struct store *store, const struct store_edge_op *ops, size_t n,
                                    struct status *st)
 {
     struct edge *edges = calloc(size_max(n, 1), sizeof *edges);
-    struct store_batch batch = { 0 };
+    struct store_batch batch = { .store = store };
     struct stripes set = { 0 };
 
     if (edges == NULL)
         return store_no_memory(st);
-    if (parse_ops(ops, n, edges, &set, st) == STATUS_OK &&
-        store_batch_init(&batch, store, st) == STATUS_OK) {
+    if (parse_ops(ops, n, edges, &set, st) == STATUS_OK) {
         store_lock(store, &set);
         apply_all(&batch, ops, edges, n, st);
         store_unlock(store, &set);
     }
     store_batch_deinit(&batch);
     free(edges);
-    return st->code;
+    return store_settle(store, true, st);
 }
 
 /* ---- Sending ----------------------------------------------------------------------------- */
@@ -93,7 +92,7 @@ enum status_code store_outbox_peek(struct store *store, uint64_t after_sequence,
         *ret_count = count;
     }
     store_range_deinit(&range);
-    return st->code;
+    return store_settle(store, count > 0, st);
 }
 
 static enum status_code remove_entry(struct store_batch *batch, uint64_t sequence,
@@ -116,15 +115,13 @@ static enum status_code remove_entry(struct store_batch *batch, uint64_t sequenc
 enum status_code store_outbox_remove(struct store *store, const uint64_t *sequences, size_t n,
                                      struct status *st)
 {
-    struct store_batch batch;
+    struct store_batch batch = { .store = store };
 
-    if (store_batch_init(&batch, store, st) != STATUS_OK)
-        return st->code;
     pthread_mutex_lock(&store->outbox_lock);
     for (size_t i = 0; i < n && st->code == STATUS_OK; i++)
         remove_entry(&batch, sequences[i], st);
     if (st->code == STATUS_OK)
-        store_batch_commit(&batch, false, st);
+        store_batch_commit(&batch, st);
     pthread_mutex_unlock(&store->outbox_lock);
     store_batch_deinit(&batch);
     return st->code;

@@ -46,17 +46,15 @@ enum status_code store_reinforce_concept(struct store *store, const struct conce
                                          struct text_view *ret_value, struct status *st)
 {
     struct stripes set = { 0 };
-    struct store_batch batch;
+    struct store_batch batch = { .store = store };
     struct text_view value;
 
-    if (store_batch_init(&batch, store, st) != STATUS_OK)
-        return st->code;
     stripes_add(&set, id);
     store_lock(store, &set);
     if (reinforce(&batch, id, now_us, arena, &value, st) == STATUS_OK &&
-        store_batch_commit(&batch, synced, st) == STATUS_OK)
+        store_batch_commit(&batch, st) == STATUS_OK)
         *ret_value = value;
     store_unlock(store, &set);
     store_batch_deinit(&batch);
-    return st->code;
+    return store_settle(store, synced, st);
 }

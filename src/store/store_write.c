@@ -140,19 +140,17 @@ enum status_code store_write(struct store *store, const struct store_write *item
                              bool synced, struct store_write_result *ret_results, struct status *st)
 {
     struct stripes set = { 0 };
-    struct store_batch batch;
+    struct store_batch batch = { .store = store };
 
-    if (store_batch_init(&batch, store, st) != STATUS_OK)
-        return st->code;
     memset(ret_results, 0, n * sizeof *ret_results);
     for (size_t i = 0; i < n; i++)
         add_item_stripes(&items[i], &set, &ret_results[i].status);
     store_lock(store, &set);
     for (size_t i = 0; i < n && st->code == STATUS_OK; i++)
         write_item(&batch, &items[i], &ret_results[i], st);
-    if (st->code == STATUS_OK && store_batch_commit(&batch, synced, st) == STATUS_OK)
+    if (st->code == STATUS_OK && store_batch_commit(&batch, st) == STATUS_OK)
         tell_vectors(store, items, n, ret_results);
     store_unlock(store, &set);
     store_batch_deinit(&batch);
-    return st->code;
+    return store_settle(store, synced, st);
 }
