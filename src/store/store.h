@@ -19,7 +19,7 @@
  * it is behind it in the log, so no acknowledged write can outlive one that it was built on.
  *
  * Threads. Every function may be called by any number of threads. Writes that read before they
- * write (versions, reinforcement, stamps) are serialised per concept by striped locks over the ids
+ * write (versions, reinforcement, stamps) are serialised per concept by locks on the ids
  * of the call: those of the concepts and of both ends of every association. They are taken in
  * sorted order, are the outermost locks of the process and are held over the RocksDB write and over
  * on_vector(), not over the fsync. Reads take no lock.

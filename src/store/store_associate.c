@@ -2,13 +2,12 @@
 
 enum { MAX_WEIGHT = 5 };
 
-static struct stripes stripes_of(const struct edge *edge)
+/* A batch that has the association's ends locked. */
+static enum status_code begin(struct store_batch *batch, const struct edge *edge, struct status *st)
 {
-    struct stripes set = { 0 };
-
-    stripes_add(&set, &edge->source);
-    stripes_add(&set, &edge->target);
-    return set;
+    id_set_add(&batch->ids, &edge->source);
+    id_set_add(&batch->ids, &edge->target);
+    return store_batch_lock(batch, st);
 }
 
 static enum status_code check_source(struct store_batch *batch, const struct edge *edge,
@@ -33,43 +32,34 @@ enum status_code store_associate(struct store *store, const struct store_associa
 {
     struct edge_value value = edge_value_of(association);
     struct store_batch batch = { .store = store };
-    struct stripes set;
     struct edge edge;
     bool created;
 
     if (edge_parse(association, &edge, st) != STATUS_OK)
         return st->code;
-    set = stripes_of(&edge);
-    store_lock(store, &set);
-    if (check_source(&batch, &edge, st) == STATUS_OK &&
+    if (begin(&batch, &edge, st) == STATUS_OK && check_source(&batch, &edge, st) == STATUS_OK &&
         edge_put(&batch, &edge, &value, &created, st) == STATUS_OK &&
         store_batch_commit(&batch, st) == STATUS_OK) {
         *ret = edge_association(&edge, &value);
         *ret_created = created;
     }
-    store_unlock(store, &set);
-    store_batch_deinit(&batch);
-    return store_settle(store, synced, st);
+    return store_batch_end(&batch, synced, st);
 }
 
 enum status_code store_dissociate(struct store *store, const struct store_association *association,
                                   bool synced, bool *ret_existed, struct status *st)
 {
     struct store_batch batch = { .store = store };
-    struct stripes set;
     struct edge edge;
     bool existed;
 
     if (edge_parse(association, &edge, st) != STATUS_OK)
         return st->code;
-    set = stripes_of(&edge);
-    store_lock(store, &set);
-    if (edge_delete(&batch, &edge, STORE_OUT, &existed, st) == STATUS_OK &&
+    if (begin(&batch, &edge, st) == STATUS_OK &&
+        edge_delete(&batch, &edge, STORE_OUT, &existed, st) == STATUS_OK &&
         store_batch_commit(&batch, st) == STATUS_OK)
         *ret_existed = existed;
-    store_unlock(store, &set);
-    store_batch_deinit(&batch);
-    return store_settle(store, synced, st);
+    return store_batch_end(&batch, synced, st);
 }
 
 static void strengthen(struct edge_value *value, int64_t now_us)
@@ -103,17 +93,13 @@ enum status_code store_reinforce_association(struct store *store,
 {
     struct store_batch batch = { .store = store };
     struct edge_value value;
-    struct stripes set;
     struct edge edge;
 
     if (edge_parse(association, &edge, st) != STATUS_OK)
         return st->code;
-    set = stripes_of(&edge);
-    store_lock(store, &set);
-    if (reinforce(&batch, &edge, now_us, &value, st) == STATUS_OK &&
+    if (begin(&batch, &edge, st) == STATUS_OK &&
+        reinforce(&batch, &edge, now_us, &value, st) == STATUS_OK &&
         store_batch_commit(&batch, st) == STATUS_OK)
         *ret = edge_association(&edge, &value);
-    store_unlock(store, &set);
-    store_batch_deinit(&batch);
-    return store_settle(store, synced, st);
+    return store_batch_end(&batch, synced, st);
 }

@@ -1,10 +1,26 @@
 #include "src/store/store_internal.h"
 
-void store_batch_deinit(struct store_batch *batch)
+enum status_code store_batch_lock(struct store_batch *batch, struct status *st)
 {
+    batch->locked = id_locks_take(batch->store->locks, &batch->ids, st) == STATUS_OK;
+    return st->code;
+}
+
+void store_batch_unlock(struct store_batch *batch)
+{
+    if (batch->locked)
+        id_locks_release(batch->store->locks, &batch->ids);
+    batch->locked = false;
+}
+
+enum status_code store_batch_end(struct store_batch *batch, bool synced, struct status *st)
+{
+    store_batch_unlock(batch);
+    id_set_deinit(&batch->ids);
     pending_deinit(&batch->pending);
     buf_deinit(&batch->concepts);
     buf_deinit(&batch->scratch);
+    return store_settle(batch->store, synced, st);
 }
 
 enum status_code store_batch_get(struct store_batch *batch, enum store_family family,
@@ -49,7 +65,7 @@ void store_batch_note_concept(struct store_batch *batch, const struct concept_id
     buf_append(&batch->concepts, id, sizeof *id);
 }
 
-/* Taken under the stripes of the association, so its stamps have the order of its writes. */
+/* Taken under the locks of the association, so its stamps have the order of its writes. */
 uint64_t store_batch_sequence(struct store_batch *batch)
 {
     uint64_t sequence = atomic_fetch_add(&batch->store->counters[COUNTER_SEQUENCE], 1) + 1;

@@ -54,18 +54,15 @@ static void tell_codes(struct store *store, const struct store_code *items, size
 enum status_code store_set_codes(struct store *store, const struct store_code *items, size_t n,
                                  uint64_t codebook_version, bool *ret_applied, struct status *st)
 {
-    struct stripes set = { 0 };
     struct store_batch batch = { .store = store };
 
     assert(codebook_version != 0);
     for (size_t i = 0; i < n; i++)
-        stripes_add(&set, &items[i].id);
-    store_lock(store, &set);
+        id_set_add(&batch.ids, &items[i].id);
+    store_batch_lock(&batch, st);
     for (size_t i = 0; i < n && st->code == STATUS_OK; i++)
         set_code(&batch, &items[i], codebook_version, &ret_applied[i], st);
     if (st->code == STATUS_OK && store_batch_commit(&batch, st) == STATUS_OK)
         tell_codes(store, items, n, codebook_version, ret_applied);
-    store_unlock(store, &set);
-    store_batch_deinit(&batch);
-    return st->code;
+    return store_batch_end(&batch, false, st);
 }

@@ -42,16 +42,15 @@ static enum status_code visit_edges(struct store *store, const struct concept_id
     return STATUS_OK;
 }
 
-static enum status_code add_stripes(void *context, const struct edge *edge,
-                                    enum store_direction side, struct status *st)
+static enum status_code add_ends(void *context, const struct edge *edge, enum store_direction side,
+                                 struct status *st)
 {
-    struct stripes *set = context;
+    struct id_set *set = context;
 
     (void)side;
-    (void)st;
-    stripes_add(set, &edge->source);
-    stripes_add(set, &edge->target);
-    return STATUS_OK;
+    id_set_add(set, &edge->source);
+    id_set_add(set, &edge->target);
+    return set->hashes.failed ? store_no_memory(st) : STATUS_OK;
 }
 
 static enum status_code delete_edge(void *context, const struct edge *edge,
@@ -62,30 +61,24 @@ static enum status_code delete_edge(void *context, const struct edge *edge,
     return edge_delete(context, edge, side, &existed, st);
 }
 
-/**
- * Locks the concept and the other ends of all its edges. Which these are is known for sure only
- * under the concept's own lock, so the set grows until nothing is missing: with every stripe in
- * it nothing can be. The lock is held on success only.
- */
-static enum status_code lock_with_edges(struct store *store, const struct concept_id *id,
-                                        struct stripes *ret_held, struct status *st)
+/* Locks the concept and the other ends of all its edges. Which these are is known for sure only
+ * under the concept's own lock: another round is lost only to an edge that is new. */
+static enum status_code lock_with_edges(struct store_batch *batch, const struct concept_id *id,
+                                        struct status *st)
 {
-    struct stripes needed = { 0 };
-    struct stripes held;
+    struct id_set ends = { 0 }; /* the concept's own id among them, if there are any */
 
-    stripes_add(&needed, id);
-    do {
-        held = needed;
-        store_lock(store, &held);
-        if (visit_edges(store, id, add_stripes, &needed, st) != STATUS_OK) {
-            store_unlock(store, &held);
-            return st->code;
-        }
-        if (!stripes_contain(&held, &needed))
-            store_unlock(store, &held);
-    } while (!stripes_contain(&held, &needed));
-    *ret_held = held;
-    return STATUS_OK;
+    id_set_add(&batch->ids, id);
+    while (store_batch_lock(batch, st) == STATUS_OK &&
+           visit_edges(batch->store, id, add_ends, &ends, st) == STATUS_OK &&
+           !id_set_contains(&batch->ids, &ends)) {
+        store_batch_unlock(batch);
+        id_set_deinit(&batch->ids);
+        batch->ids = ends;
+        ends = (struct id_set){ 0 };
+    }
+    id_set_deinit(&ends);
+    return st->code;
 }
 
 /* Under the locks. */
@@ -111,19 +104,15 @@ enum status_code store_delete(struct store *store, const struct concept_id *id,
                               struct status *st)
 {
     struct store_batch batch = { .store = store };
-    struct stripes held;
     bool had_vector = false;
     bool existed = false;
 
-    if (lock_with_edges(store, id, &held, st) != STATUS_OK)
-        return st->code;
-    if (delete_all(&batch, id, condition, &existed, &had_vector, st) == STATUS_OK &&
+    if (lock_with_edges(&batch, id, st) == STATUS_OK &&
+        delete_all(&batch, id, condition, &existed, &had_vector, st) == STATUS_OK &&
         store_batch_commit(&batch, st) == STATUS_OK) {
         *ret_existed = existed;
         if (had_vector)
             store_tell_vector(store, id, NULL);
     }
-    store_unlock(store, &held);
-    store_batch_deinit(&batch);
-    return store_settle(store, synced, st);
+    return store_batch_end(&batch, synced, st);
 }

@@ -4,7 +4,7 @@
 /**
  * What the files of src/store share; nobody else includes it.
  *
- * Layers, each built on those before: keys and values (store_key.c), locks (store_lock.c), counters
+ * Layers, each built on those before: keys and values (store_key.c), locks (id_locks.c), counters
  * (store_counters.c), batches (pending.c, store_batch.c, store_sync.c), ranges (store_range.c),
  * edges inside a batch (store_edge.c), concepts and vectors inside a batch (store_concept.c); then
  * one file per verb.
@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "src/base/buf.h"
+#include "src/store/id_locks.h"
 #include "src/store/pending.h"
 #include "src/store/record_cache.h"
 #include "src/store/store.h"
@@ -48,8 +49,6 @@ enum store_counter {
 
 enum {
     STORE_FORMAT = 1,
-    STRIPE_COUNT = 4096, /* so that single writes rarely wait for each other's fsync */
-    STRIPE_WORDS = STRIPE_COUNT / 64,
     GRAVE_COUNT = 8192,
 };
 
@@ -72,7 +71,7 @@ struct store {
                       const struct store_vector *vector);
     void *context;
 
-    pthread_mutex_t stripes[STRIPE_COUNT];
+    struct id_locks *locks;
     pthread_mutex_t outbox_lock; /* of removal, so that an entry is counted off once */
 
     /* Of store_sync(): RocksDB's sequence numbers up to `synced` are in the synced log. */
@@ -166,18 +165,6 @@ void store_outbox_write(const struct store_outbox_entry *entry, struct buf *to);
 enum status_code store_outbox_read(struct text_view key, struct text_view bytes,
                                    struct store_outbox_entry *ret, struct status *st);
 
-/* ---- Locks (store_lock.c) ---------------------------------------------------------------- */
-
-/* A set of stripes. {0} is empty. */
-struct stripes {
-    uint64_t bits[STRIPE_WORDS];
-};
-
-void stripes_add(struct stripes *set, const struct concept_id *id);
-bool stripes_contain(const struct stripes *set, const struct stripes *subset);
-void store_lock(struct store *store, const struct stripes *set);
-void store_unlock(struct store *store, const struct stripes *set);
-
 /* ---- Counters (store_counters.c) --------------------------------------------------------- */
 
 /** The merge operator of `meta`. */
@@ -217,10 +204,14 @@ enum status_code store_range_finish(const struct store_range *range, struct stat
 
 /* ---- Batches (store_batch.c) ------------------------------------------------------------- */
 
-/* What one call writes, readable before it is committed; {0} but for `store` is an empty one.
- * Belongs to the calling thread, which holds the stripes of everything in it. */
+/*
+ * One call's writes, readable before they are committed. {0} but for `store` is an empty batch;
+ * then: ids, store_batch_lock(), gets and puts, store_batch_commit(), and always store_batch_end().
+ */
 struct store_batch {
     struct store *store;
+    struct id_set ids; /* of all that is read or written */
+    bool locked;
     struct pending pending;
     uint64_t added[COUNTER_COUNT]; /* modulo 2^64; COUNTER_SEQUENCE: the last one taken */
     uint64_t outbox_added;
@@ -234,7 +225,9 @@ struct store_record {
     rocksdb_pinnableslice_t *pinned; /* NULL: the bytes are the batch's */
 };
 
-void store_batch_deinit(struct store_batch *batch);
+/** Waits for other writers of the batch's ids. RESOURCE_EXHAUSTED. */
+enum status_code store_batch_lock(struct store_batch *batch, struct status *st);
+void store_batch_unlock(struct store_batch *batch);
 
 /** What is written by the batch or else stored. The caller releases @ret, before the batch. */
 enum status_code store_batch_get(struct store_batch *batch, enum store_family family,
@@ -256,18 +249,21 @@ uint64_t store_batch_sequence(struct store_batch *batch);
 /** Writes all or nothing and then counts it. Readers see it at once, but it is not synced yet. */
 enum status_code store_batch_commit(struct store_batch *batch, struct status *st);
 
+/** Unlocks, frees, and then waits for the disk if the call succeeded and is to be @synced. */
+enum status_code store_batch_end(struct store_batch *batch, bool synced, struct status *st);
+
 /* ---- Syncing (store_sync.c) -------------------------------------------------------------- */
 
 /**
  * Returns when all that was committed before the call is in the synced log; those who wait at the
- * same time share one fsync. Called without stripes, so that others can write meanwhile: what they
+ * same time share one fsync. Called without locks, so that others can write meanwhile: what they
  * read may then not be synced yet, but what they write on top of it is behind it in the log, so
  * their own sync covers both. After a failed fsync nobody knows what is on the disk: it fails until
  * the store is opened again.
  */
 enum status_code store_sync(struct store *store, struct status *st);
 
-/** The end of a write: store_sync() if it succeeded and is to be @synced. */
+/** store_sync() if the write succeeded and is to be @synced. */
 enum status_code store_settle(struct store *store, bool synced, struct status *st);
 
 /* ---- Edges inside a batch (store_edge.c) ------------------------------------------------- */
@@ -328,7 +324,7 @@ enum status_code stored_vector_put(struct store_batch *batch, const struct conce
 enum status_code stored_vector_delete(struct store_batch *batch, const struct concept_id *id,
                                       bool *ret_existed, struct status *st);
 
-/** Tells the caller's hook; after the commit, still under the stripes. */
+/** Tells the caller's hook; after the commit, still under the locks. */
 void store_tell_vector(struct store *store, const struct concept_id *id,
                        const struct store_vector *vector);
 

@@ -236,10 +236,9 @@ static struct store *store_new(const struct store_options *options)
     store->on_vector = options->on_vector;
     store->context = options->context;
     store->cache = record_cache_new(options->record_cache_bytes);
+    store->locks = id_locks_new();
     store->read = rocksdb_readoptions_create();
     store->write = rocksdb_writeoptions_create();
-    for (unsigned i = 0; i < STRIPE_COUNT; i++)
-        pthread_mutex_init(&store->stripes[i], NULL);
     pthread_mutex_init(&store->outbox_lock, NULL);
     pthread_mutex_init(&store->graves_lock, NULL);
     pthread_mutex_init(&store->sync_lock, NULL);
@@ -252,7 +251,7 @@ enum status_code store_open(const struct store_options *options, struct store **
 {
     struct store *store = store_new(options);
 
-    if (store == NULL || store->path == NULL ||
+    if (store == NULL || store->path == NULL || store->locks == NULL ||
         (store->cache == NULL && options->record_cache_bytes >= RECORD_CACHE_LEAST_BYTES)) {
         store_no_memory(st);
         goto out;
@@ -284,8 +283,7 @@ void store_close(struct store *store)
     record_cache_free(store->cache);
     rocksdb_readoptions_destroy(store->read);
     rocksdb_writeoptions_destroy(store->write);
-    for (unsigned i = 0; i < STRIPE_COUNT; i++)
-        pthread_mutex_destroy(&store->stripes[i]);
+    id_locks_free(store->locks);
     pthread_mutex_destroy(&store->outbox_lock);
     pthread_mutex_destroy(&store->graves_lock);
     pthread_mutex_destroy(&store->sync_lock);

@@ -7,15 +7,15 @@
 /* ---- Receiving --------------------------------------------------------------------------- */
 
 static enum status_code parse_ops(const struct store_edge_op *ops, size_t n, struct edge *edges,
-                                  struct stripes *set, struct status *st)
+                                  struct id_set *set, struct status *st)
 {
     for (size_t i = 0; i < n; i++) {
         if (edge_parse(&ops[i].association, &edges[i], st) != STATUS_OK) {
             status_prefix_field(st, "ops[%zu].association", i);
             return st->code;
         }
-        stripes_add(set, &edges[i].source);
-        stripes_add(set, &edges[i].target);
+        id_set_add(set, &edges[i].source);
+        id_set_add(set, &edges[i].target);
     }
     return STATUS_OK;
 }
@@ -36,18 +36,14 @@ enum status_code store_apply_edges(struct store *store, const struct store_edge_
 {
     struct edge *edges = calloc(size_max(n, 1), sizeof *edges);
     struct store_batch batch = { .store = store };
-    struct stripes set = { 0 };
 
     if (edges == NULL)
         return store_no_memory(st);
-    if (parse_ops(ops, n, edges, &set, st) == STATUS_OK) {
-        store_lock(store, &set);
+    if (parse_ops(ops, n, edges, &batch.ids, st) == STATUS_OK &&
+        store_batch_lock(&batch, st) == STATUS_OK)
         apply_all(&batch, ops, edges, n, st);
-        store_unlock(store, &set);
-    }
-    store_batch_deinit(&batch);
     free(edges);
-    return store_settle(store, true, st);
+    return store_batch_end(&batch, true, st);
 }
 
 /* ---- Sending ----------------------------------------------------------------------------- */
@@ -123,6 +119,5 @@ enum status_code store_outbox_remove(struct store *store, const uint64_t *sequen
     if (st->code == STATUS_OK)
         store_batch_commit(&batch, st);
     pthread_mutex_unlock(&store->outbox_lock);
-    store_batch_deinit(&batch);
-    return st->code;
+    return store_batch_end(&batch, false, st);
 }

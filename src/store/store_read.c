@@ -275,15 +275,17 @@ enum status_code store_visit_vectors(struct store *store, const struct concept_i
                                                    const struct store_vector *vector),
                                      void *context, struct status *st)
 {
-    struct stripes set = { 0 };
+    struct id_set set = { 0 };
     bool more = true;
 
     for (size_t i = 0; i < n; i++)
-        stripes_add(&set, &ids[i]);
-    store_lock(store, &set);
-    for (size_t i = 0; i < n && more && st->code == STATUS_OK; i++)
-        visit_now(store, &ids[i], visit, context, &more, st);
-    store_unlock(store, &set);
+        id_set_add(&set, &ids[i]);
+    if (id_locks_take(store->locks, &set, st) == STATUS_OK) {
+        for (size_t i = 0; i < n && more && st->code == STATUS_OK; i++)
+            visit_now(store, &ids[i], visit, context, &more, st);
+        id_locks_release(store->locks, &set);
+    }
+    id_set_deinit(&set);
     return st->code;
 }
 

@@ -45,16 +45,13 @@ enum status_code store_reinforce_concept(struct store *store, const struct conce
                                          int64_t now_us, bool synced, struct arena *arena,
                                          struct text_view *ret_value, struct status *st)
 {
-    struct stripes set = { 0 };
     struct store_batch batch = { .store = store };
     struct text_view value;
 
-    stripes_add(&set, id);
-    store_lock(store, &set);
-    if (reinforce(&batch, id, now_us, arena, &value, st) == STATUS_OK &&
+    id_set_add(&batch.ids, id);
+    if (store_batch_lock(&batch, st) == STATUS_OK &&
+        reinforce(&batch, id, now_us, arena, &value, st) == STATUS_OK &&
         store_batch_commit(&batch, st) == STATUS_OK)
         *ret_value = value;
-    store_unlock(store, &set);
-    store_batch_deinit(&batch);
-    return store_settle(store, synced, st);
+    return store_batch_end(&batch, synced, st);
 }

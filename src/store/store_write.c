@@ -15,16 +15,16 @@ static enum status_code parse_association(const struct store_write *item, size_t
     return st->code;
 }
 
-static enum status_code add_item_stripes(const struct store_write *item, struct stripes *set,
-                                         struct status *st)
+static enum status_code add_item_ids(const struct store_write *item, struct id_set *set,
+                                     struct status *st)
 {
     struct edge edge;
 
-    stripes_add(set, &item->id);
+    id_set_add(set, &item->id);
     for (size_t i = 0; i < item->association_count; i++) {
         if (parse_association(item, i, &edge, st) != STATUS_OK)
             return st->code;
-        stripes_add(set, &edge.target);
+        id_set_add(set, &edge.target);
     }
     return STATUS_OK;
 }
@@ -139,18 +139,15 @@ static void tell_vectors(struct store *store, const struct store_write *items, s
 enum status_code store_write(struct store *store, const struct store_write *items, size_t n,
                              bool synced, struct store_write_result *ret_results, struct status *st)
 {
-    struct stripes set = { 0 };
     struct store_batch batch = { .store = store };
 
     memset(ret_results, 0, n * sizeof *ret_results);
     for (size_t i = 0; i < n; i++)
-        add_item_stripes(&items[i], &set, &ret_results[i].status);
-    store_lock(store, &set);
+        add_item_ids(&items[i], &batch.ids, &ret_results[i].status);
+    store_batch_lock(&batch, st);
     for (size_t i = 0; i < n && st->code == STATUS_OK; i++)
         write_item(&batch, &items[i], &ret_results[i], st);
     if (st->code == STATUS_OK && store_batch_commit(&batch, st) == STATUS_OK)
         tell_vectors(store, items, n, ret_results);
-    store_unlock(store, &set);
-    store_batch_deinit(&batch);
-    return store_settle(store, synced, st);
+    return store_batch_end(&batch, synced, st);
 }
