@@ -2,27 +2,30 @@
  * Write, Delete, Reinforce.
  */
 
-#include <string.h>
-
 #include "shard/convert.h"
 #include "shard/courier.h"
 #include "shard/op.h"
 #include "src/base/clock.h"
+#include "src/cluster/validate.h"
 #include "src/rpc/details.h"
 
 /* ---- Write ---- */
 
-/* One Write on its way: [n] each. */
+/* One Write on its way. */
 struct write {
     const Sutra__Internal__V1__WriteRequest *request;
     size_t n;
+    struct concept_id *ids; /* [n] */
+    struct status *refused; /* [n] */
+    /* Those that were not refused: [count] each. */
+    size_t count;
     struct store_write *items;
     struct store_write_result *results;
-    /* [vector_count]: the items that have a vector, in order, and their vectors. */
-    size_t *with_vector;
+    /* The items that have a vector, in order: [vector_count] each. */
     size_t vector_count;
+    size_t *with_vector;
+    const float **rows;
     struct store_vector *vectors;
-    float *rows;
     uint8_t *refinements;
 };
 
@@ -31,29 +34,33 @@ static bool make_room(struct op *op, struct write *w)
     struct arena *arena = &op->arena;
     size_t bytes = row_bytes(index_rows(op->shard->index));
 
-    w->items = arena_calloc(arena, w->n, sizeof *w->items);
-    w->results = arena_calloc(arena, w->n, sizeof *w->results);
+    w->ids = arena_alloc(arena, w->n * sizeof *w->ids);
+    w->refused = arena_calloc(arena, w->n, sizeof *w->refused);
+    w->items = arena_alloc(arena, w->n * sizeof *w->items);
+    w->results = arena_alloc(arena, w->n * sizeof *w->results);
+    w->with_vector = arena_alloc(arena, w->n * sizeof *w->with_vector);
+    w->rows = arena_alloc(arena, w->n * sizeof *w->rows);
     w->vectors = arena_calloc(arena, w->n, sizeof *w->vectors);
-    w->with_vector = arena_calloc(arena, w->n, sizeof *w->with_vector);
-    w->rows = arena_alloc(arena, w->n * LIMIT_DIMENSION * sizeof *w->rows);
     w->refinements = arena_alloc(arena, w->n * bytes);
-    return w->items != NULL && w->results != NULL && w->vectors != NULL && w->with_vector != NULL &&
-           w->rows != NULL && w->refinements != NULL;
+    return w->ids != NULL && w->refused != NULL && w->items != NULL && w->results != NULL &&
+           w->with_vector != NULL && w->rows != NULL && w->vectors != NULL &&
+           w->refinements != NULL;
 }
 
-/* The embedding of item @i as a row; it was brought to length 1 where it entered the cluster. */
-static enum status_code take_row(struct write *w, size_t i, struct status *st)
+/* A call that runs out of memory has nothing wrong with its items. */
+static enum status_code validate_items(struct op *op, struct write *w, struct status *st)
 {
-    const size_t row_bytes = LIMIT_DIMENSION * sizeof(float);
-    const Sutra__V1__Embedding *embedding = w->request->items[i]->embedding;
-
-    if (embedding == NULL)
-        return STATUS_OK;
-    if (embedding->f32le.len != row_bytes)
-        return status_set(st, STATUS_INVALID_ARGUMENT, "items[%zu]: an embedding of %zu bytes", i,
-                          embedding->f32le.len);
-    memcpy(w->rows + w->vector_count * LIMIT_DIMENSION, embedding->f32le.data, row_bytes);
-    w->with_vector[w->vector_count++] = i;
+    for (size_t i = 0; i < w->n; i++) {
+        if (validate_input(w->request->items[i], &op->arena, &w->ids[i], &w->refused[i]) ==
+            STATUS_RESOURCE_EXHAUSTED) {
+            *st = w->refused[i];
+            return st->code;
+        }
+        if (w->refused[i].code != STATUS_OK)
+            continue;
+        if (op_check_owner(op, w->ids[i].slot, st) != STATUS_OK)
+            return st->code;
+    }
     return STATUS_OK;
 }
 
@@ -64,7 +71,7 @@ static enum status_code encode_rows(struct op *op, struct write *w, struct statu
     struct row_policy policy = index_rows(op->shard->index);
 
     for (size_t j = 0; j < w->vector_count; j++)
-        refine_encode(policy.format, w->rows + j * LIMIT_DIMENSION, LIMIT_DIMENSION,
+        refine_encode(policy.format, w->rows[j], LIMIT_DIMENSION,
                       w->refinements + j * row_bytes(policy));
     if (index_encode(op->shard->index, w->refinements, w->vector_count, &op->arena, w->vectors,
                      st) != STATUS_OK)
@@ -82,46 +89,54 @@ static enum status_code convert_items(struct op *op, struct write *w, struct sta
     int64_t now_us = clock_wall_us();
 
     for (size_t i = 0; i < w->n; i++) {
-        struct concept_id id;
-        if (op_own_id(op, w->request->items[i]->id, &id, st) != STATUS_OK ||
-            take_row(w, i, st) != STATUS_OK)
-            return st->code;
-        if (!convert_write(w->request->items[i], &id, mode, now_us, &op->arena, &w->items[i]))
+        const Sutra__V1__ConceptInput *item = w->request->items[i];
+        if (w->refused[i].code != STATUS_OK)
+            continue;
+        if (!convert_write(item, &w->ids[i], mode, now_us, &op->arena, &w->items[w->count]))
             return limit_call_memory(st);
+        if (item->embedding != NULL) {
+            w->with_vector[w->vector_count] = w->count;
+            w->rows[w->vector_count++] = (const float *)(const void *)item->embedding->f32le.data;
+        }
+        w->count++;
     }
     return encode_rows(op, w, st);
 }
 
-static Sutra__V1__WriteResult *make_result(struct op *op, const struct write *w, size_t i)
+static Sutra__V1__WriteResult *make_result(struct op *op, const struct status *refused,
+                                           const struct store_write_result *written)
 {
     Sutra__V1__WriteResult *result = arena_alloc(&op->arena, sizeof *result);
-    const struct store_write_result *from = &w->results[i];
 
     if (result == NULL)
         return NULL;
     sutra__v1__write_result__init(result);
-    result->id = w->request->items[i]->id;
-    result->version = from->version;
-    result->created = from->created;
-    if (from->status.code != STATUS_OK) {
-        result->status = rpc_status_to_message(&from->status, NULL, 0, &op->arena);
+    if (refused->code != STATUS_OK) {
+        result->status = rpc_status_to_message(refused, NULL, 0, &op->arena);
         return result->status == NULL ? NULL : result;
     }
+    result->version = written->version;
+    result->created = written->created;
     return result;
 }
 
 static enum status_code reply_results(struct op *op, const struct write *w, struct status *st)
 {
     Sutra__Internal__V1__WriteResponse *reply = op_new(op, sizeof *reply, st);
+    const struct store_write_result *written = w->results;
 
     if (reply == NULL)
         return st->code;
     sutra__internal__v1__write_response__init(reply);
     reply->results = arena_calloc(&op->arena, w->n, sizeof *reply->results);
     for (size_t i = 0; reply->results != NULL && i < w->n; i++) {
-        reply->results[i] = make_result(op, w, i);
+        bool sent = w->refused[i].code == STATUS_OK;
+        reply->results[i] = make_result(op, sent ? &written->status : &w->refused[i], written);
         if (reply->results[i] == NULL)
             reply->results = NULL;
+        else
+            reply->results[i]->id = w->request->items[i]->id;
+        written += sent;
     }
     reply->n_results = w->n;
     op->message = &reply->base;
@@ -135,8 +150,8 @@ enum status_code op_write(struct op *op, struct status *st)
     w.n = w.request->n_items;
     if (!make_room(op, &w))
         return limit_call_memory(st);
-    if (convert_items(op, &w, st) != STATUS_OK ||
-        store_write(op->shard->store, w.items, w.n, op_synced(w.request->durability), w.results,
+    if (validate_items(op, &w, st) != STATUS_OK || convert_items(op, &w, st) != STATUS_OK ||
+        store_write(op->shard->store, w.items, w.count, op_synced(w.request->durability), w.results,
                     st) != STATUS_OK)
         return st->code;
     courier_wake(op->shard->courier);

@@ -41,6 +41,11 @@ fail:
     return false;
 }
 
+void buf_reserve(struct buf *buf, size_t more)
+{
+    reserve(buf, more);
+}
+
 uint8_t *buf_extend(struct buf *buf, size_t size)
 {
     uint8_t *start;

@@ -35,6 +35,9 @@ void buf_append_u64le(struct buf *buf, uint64_t value);
 /** printf without the terminating NUL. */
 void buf_printf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/** Makes room for @more bytes, so that appending them moves nothing. */
+void buf_reserve(struct buf *buf, size_t more);
+
 /** Appends @size bytes for the caller to fill; NULL when failed. Valid until the next append. */
 uint8_t *buf_extend(struct buf *buf, size_t size);
 

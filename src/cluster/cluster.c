@@ -100,10 +100,10 @@ void verb_finish_bytes(struct verb *verb, struct rpc_bytes *reply, const struct 
 }
 
 static const struct rpc_method concept_methods[] = {
-    { .name = "Learn", .handler = serve_learn, .slots = 16 },
-    { .name = "LearnBatch", .handler = serve_learn_batch },
-    { .name = "Import", .kind = RPC_BIDI, .handler = serve_import },
-    { .name = "Put", .handler = serve_put, .slots = 16 },
+    { .name = "Learn", .handler = serve_learn, .raw = true, .slots = 16 },
+    { .name = "LearnBatch", .handler = serve_learn_batch, .raw = true, .slots = 16 },
+    { .name = "Import", .kind = RPC_BIDI, .handler = serve_import, .raw = true },
+    { .name = "Put", .handler = serve_put, .raw = true, .slots = 16 },
     { .name = "Get", .handler = serve_get, .raw = true, .slots = 64 },
     { .name = "BatchGet", .handler = serve_batch_get, .raw = true, .slots = 16 },
     { .name = "Delete", .handler = serve_delete, .raw = true, .slots = 16 },

@@ -93,8 +93,8 @@ static void answer_chunk(struct import *import, struct chunk *chunk)
         import->open--;
         return;
     }
-    import->settled_items += chunk->job.n;
-    reply.n_results = chunk->job.n;
+    import->settled_items += chunk->job.request.n;
+    reply.n_results = chunk->job.request.n;
     reply.results = chunk->job.results;
     reply.settled_items = import->settled_items;
     rpc_stream_send(import->verb.call, &reply.base, answer_accepted, import);
@@ -157,18 +157,6 @@ static void prepared(struct write_job *job)
 
 static void start_chunk(struct import *import, struct chunk *chunk)
 {
-    const Sutra__V1__ImportRequest *request =
-        (const Sutra__V1__ImportRequest *)chunk->message->body;
-
-    chunk->job = (struct write_job){
-        .verb = &import->verb,
-        .arena = &chunk->message->arena,
-        .items = request->items,
-        .n = request->n_items,
-        .mode = SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_LEARN,
-        .durability = request->durability,
-        .embed = !request->skip_embedding,
-    };
     *import->tail = chunk;
     import->tail = &chunk->next;
     import->open++;
@@ -192,23 +180,29 @@ static void advance(struct import *import)
     }
 }
 
+/* *Takes* @message. */
 static enum status_code accept_message(struct import *import, struct rpc_message *message,
                                        struct status *st)
 {
-    const Sutra__V1__ImportRequest *request = (const Sutra__V1__ImportRequest *)message->body;
-    struct chunk *chunk = NULL;
+    struct chunk *chunk = calloc(1, sizeof *chunk);
 
-    if (validate_count("items", request->n_items, LIMIT_BATCH_ITEMS, st) == STATUS_OK) {
-        chunk = calloc(1, sizeof *chunk);
-        if (chunk == NULL)
-            status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    }
-    if (st->code != STATUS_OK) {
+    if (chunk == NULL) {
         rpc_message_free(message);
-        return st->code;
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
     chunk->import = import;
     chunk->message = message;
+    chunk->job = (struct write_job){
+        .verb = &import->verb,
+        .arena = &message->arena,
+        .mode = SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_LEARN,
+    };
+    if (write_request_read(message->bytes, &sutra__v1__import_request__descriptor, &message->arena,
+                           &chunk->job.request, st) != STATUS_OK) {
+        chunk_free(chunk);
+        return st->code;
+    }
+    chunk->job.embed = !chunk->job.request.skip_embedding;
     start_chunk(import, chunk);
     return STATUS_OK;
 }

@@ -2,15 +2,12 @@
  * Learn, Put and LearnBatch: one request, one write job.
  */
 
-#include <string.h>
-
 #include "src/cluster/write.h"
 #include "src/rpc/details.h"
 
 struct learn {
     struct verb verb;
     struct write_job job;
-    Sutra__V1__ConceptInput *single; /* of Learn and Put */
     write_step_fn *answer;
 };
 
@@ -24,57 +21,44 @@ static void commit(struct write_job *job)
     write_commit(job, learn_of(job)->answer);
 }
 
-static void start(struct learn *learn, Sutra__V1__ConceptInput **items, size_t n,
-                  Sutra__Internal__V1__WriteMode mode, Sutra__V1__Durability durability,
-                  write_step_fn *answer)
+typedef enum status_code read_fn(const struct rpc_bytes *bytes,
+                                 const ProtobufCMessageDescriptor *type, struct arena *arena,
+                                 struct write_request *ret, struct status *st);
+
+static void serve(struct rpc_call *call, struct cluster *cluster,
+                  const ProtobufCMessageDescriptor *type, read_fn *read,
+                  Sutra__Internal__V1__WriteMode mode, write_step_fn *answer)
 {
+    struct learn *learn = verb_new(cluster, call, sizeof *learn);
+    struct status st = { 0 };
+
+    if (learn == NULL)
+        return;
     learn->answer = answer;
     learn->job = (struct write_job){
         .verb = &learn->verb,
         .arena = verb_arena(&learn->verb),
-        .items = items,
-        .n = n,
         .mode = mode,
-        .durability = durability,
         .embed = mode == SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_LEARN,
+        .single = read == write_request_read_one,
     };
-    write_prepare(&learn->job, commit);
+    if (read(rpc_request_bytes(call), type, learn->job.arena, &learn->job.request, &st) ==
+        STATUS_OK)
+        write_prepare(&learn->job, commit);
+    else
+        verb_finish(&learn->verb, NULL, &st);
 }
 
 /* The one result of a job of one item; its refusal is the refusal of the call. */
 static enum status_code single_result(struct write_job *job, Sutra__V1__WriteResult **ret,
                                       struct status *st)
 {
-    static const char item_path[] = "items[0].";
-    Sutra__V1__WriteResult *result = NULL;
-
     if (job->results == NULL)
         return limit_call_memory(st);
-    result = job->results[0];
-    if (result->status != NULL) {
-        rpc_status_from_message(result->status, st);
-        if (strncmp(st->field, item_path, strlen(item_path)) == 0)
-            memmove(st->field, st->field + strlen(item_path),
-                    strlen(st->field + strlen(item_path)) + 1);
-        status_prefix_field(st, "concept");
-    }
-    *ret = result;
+    *ret = job->results[0];
+    if ((*ret)->status != NULL)
+        rpc_status_from_message((*ret)->status, st);
     return st->code;
-}
-
-static void start_single(struct learn *learn, Sutra__V1__ConceptInput *concept,
-                         Sutra__Internal__V1__WriteMode mode, Sutra__V1__Durability durability,
-                         write_step_fn *answer)
-{
-    struct status st = { 0 };
-
-    if (concept == NULL) {
-        status_set_field(&st, "concept", "concept is missing");
-        verb_finish(&learn->verb, NULL, &st);
-        return;
-    }
-    learn->single = concept;
-    start(learn, &learn->single, 1, mode, durability, answer);
 }
 
 /* Ends a call whose reply has the fields of a write result. */
@@ -101,14 +85,11 @@ static void answer_learn(struct write_job *job)
     answer_single(job, &reply.base, &reply.id, &reply.version, &reply.created);
 }
 
-void serve_learn(struct rpc_call *call, const ProtobufCMessage *message, void *cluster)
+void serve_learn(struct rpc_call *call, const ProtobufCMessage *none, void *cluster)
 {
-    const Sutra__V1__LearnRequest *request = (const Sutra__V1__LearnRequest *)message;
-    struct learn *learn = verb_new(cluster, call, sizeof *learn);
-
-    if (learn != NULL)
-        start_single(learn, request->concept, SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_LEARN,
-                     request->durability, answer_learn);
+    (void)none;
+    serve(call, cluster, &sutra__v1__learn_request__descriptor, write_request_read_one,
+          SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_LEARN, answer_learn);
 }
 
 /* ---- Put ---- */
@@ -120,14 +101,11 @@ static void answer_put(struct write_job *job)
     answer_single(job, &reply.base, &reply.id, &reply.version, &reply.created);
 }
 
-void serve_put(struct rpc_call *call, const ProtobufCMessage *message, void *cluster)
+void serve_put(struct rpc_call *call, const ProtobufCMessage *none, void *cluster)
 {
-    const Sutra__V1__PutRequest *request = (const Sutra__V1__PutRequest *)message;
-    struct learn *learn = verb_new(cluster, call, sizeof *learn);
-
-    if (learn != NULL)
-        start_single(learn, request->concept, SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_PUT,
-                     request->durability, answer_put);
+    (void)none;
+    serve(call, cluster, &sutra__v1__put_request__descriptor, write_request_read_one,
+          SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_PUT, answer_put);
 }
 
 /* ---- LearnBatch ---- */
@@ -137,24 +115,16 @@ static void answer_batch(struct write_job *job)
     Sutra__V1__LearnBatchResponse reply = SUTRA__V1__LEARN_BATCH_RESPONSE__INIT;
     struct status st = { 0 };
 
-    reply.n_results = job->n;
+    reply.n_results = job->request.n;
     reply.results = job->results;
     if (job->results == NULL)
         limit_call_memory(&st);
     verb_finish(job->verb, &reply.base, &st);
 }
 
-void serve_learn_batch(struct rpc_call *call, const ProtobufCMessage *message, void *cluster)
+void serve_learn_batch(struct rpc_call *call, const ProtobufCMessage *none, void *cluster)
 {
-    const Sutra__V1__LearnBatchRequest *request = (const Sutra__V1__LearnBatchRequest *)message;
-    struct learn *learn = verb_new(cluster, call, sizeof *learn);
-    struct status st = { 0 };
-
-    if (learn == NULL)
-        return;
-    if (validate_count("items", request->n_items, LIMIT_BATCH_ITEMS, &st) != STATUS_OK)
-        verb_finish(&learn->verb, NULL, &st);
-    else
-        start(learn, request->items, request->n_items,
-              SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_LEARN, request->durability, answer_batch);
+    (void)none;
+    serve(call, cluster, &sutra__v1__learn_batch_request__descriptor, write_request_read,
+          SUTRA__INTERNAL__V1__WRITE_MODE__WRITE_MODE_LEARN, answer_batch);
 }

@@ -19,15 +19,24 @@ enum status_code validate_count(const char *field, size_t count, size_t limit, s
     return st->code;
 }
 
-static enum status_code check_length(const char *field, const char *text, size_t limit,
-                                     struct status *st)
+static enum status_code check_size(const char *field, size_t length, size_t limit,
+                                   struct status *st)
 {
-    size_t length = strlen(text);
-
     if (length > limit)
         return status_set_field(st, field, "%s has %zu bytes, the limit is %zu", field, length,
                                 limit);
     return STATUS_OK;
+}
+
+static enum status_code check_length(const char *field, const char *text, size_t limit,
+                                     struct status *st)
+{
+    return check_size(field, strlen(text), limit, st);
+}
+
+enum status_code validate_content(size_t length, struct status *st)
+{
+    return check_size("content", length, LIMIT_CONTENT_BYTES, st);
 }
 
 /* Written so that NaN fails. */
@@ -206,25 +215,37 @@ static enum status_code check_associations(Sutra__V1__ConceptInput *input, struc
     return STATUS_OK;
 }
 
-static enum status_code resolve_id(Sutra__V1__ConceptInput *input, struct arena *arena,
-                                   struct concept_id *ret_id, struct status *st)
+enum status_code validate_new_id(struct text_view id, struct text_view content, struct arena *arena,
+                                 struct concept_id *ret, struct status *st)
 {
-    char hex[CONCEPT_ID_CONTENT_HEX + 1];
+    char *hex;
 
-    if (input->id[0] == '\0') {
-        if (input->content[0] == '\0')
-            return status_set_field(st, "id", "id and content are both empty");
-        concept_id_of_content(input->content, strlen(input->content), hex);
-        input->id = arena_strndup(arena, hex, CONCEPT_ID_CONTENT_HEX);
-        if (input->id == NULL)
-            return limit_call_memory(st);
-    }
-    return validate_id(input->id, ret_id, st);
+    if (id.length > 0)
+        return concept_id_parse(id.data, id.length, ret, st);
+    if (content.length == 0)
+        return status_set_field(st, "id", "id and content are both empty");
+    hex = arena_alloc(arena, CONCEPT_ID_CONTENT_HEX + 1);
+    if (hex == NULL)
+        return limit_call_memory(st);
+    concept_id_of_content(content.data, content.length, hex);
+    return concept_id_parse(hex, CONCEPT_ID_CONTENT_HEX, ret, st);
+}
+
+/* Both texts of the result end with a NUL. */
+static enum status_code resolve_id(Sutra__V1__ConceptInput *input, struct arena *arena,
+                                   struct concept_id *ret, struct status *st)
+{
+    const struct text_view id = { input->id, strlen(input->id) };
+    const struct text_view content = { input->content, strlen(input->content) };
+
+    if (validate_new_id(id, content, arena, ret, st) == STATUS_OK)
+        input->id = (char *)(uintptr_t)ret->data;
+    return st->code;
 }
 
 static enum status_code check_scalars(const Sutra__V1__ConceptInput *input, struct status *st)
 {
-    if (check_length("content", input->content, LIMIT_CONTENT_BYTES, st) != STATUS_OK ||
+    if (validate_content(strlen(input->content), st) != STATUS_OK ||
         check_length("source", input->source, LIMIT_ATTRIBUTE_BYTES, st) != STATUS_OK ||
         check_length("category", input->category, LIMIT_ATTRIBUTE_BYTES, st) != STATUS_OK)
         return st->code;

@@ -15,6 +15,7 @@
 
 #include "src/base/arena.h"
 #include "src/base/status.h"
+#include "src/base/text_view.h"
 #include "src/ids/concept_id.h"
 #include "sutra/v1/concept_service.pb-c.h"
 
@@ -24,6 +25,12 @@ enum status_code validate_count(const char *field, size_t count, size_t limit, s
 /** An id that must be given. */
 enum status_code validate_id(const char *id, struct concept_id *ret, struct status *st);
 
+/** The id of a concept to be written; where none is given, that of its content, in @arena. */
+enum status_code validate_new_id(struct text_view id, struct text_view content, struct arena *arena,
+                                 struct concept_id *ret, struct status *st);
+
+enum status_code validate_content(size_t length, struct status *st);
+
 /** Names the field that a refused id was in, where that is not "id". */
 void validate_name_field(struct status *st, const char *field);
 
@@ -32,7 +39,7 @@ enum status_code validate_embedding(const Sutra__V1__Embedding *embedding, struc
                                     float **ret_unit, struct status *st);
 
 /**
- * Checks one concept to be written and brings it into the form that shards take: its id filled in,
+ * Checks one concept to be written and brings it into the form that is stored: its id filled in,
  * its embedding as f32le of length 1, types of associations given. Changes @input in place; what it
  * adds lives in @arena.
  */

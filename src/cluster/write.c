@@ -4,6 +4,15 @@
 
 #include "src/rpc/details.h"
 
+/* Where in the request an item's field is. */
+static void name_item(const struct write_job *job, size_t i, struct status *st)
+{
+    if (job->single)
+        status_prefix_field(st, "concept");
+    else
+        status_prefix_field(st, "items[%zu]", i);
+}
+
 static void refuse(struct write_job *job, size_t i, const struct status *why)
 {
     job->ids[i].length = 0;
@@ -22,29 +31,42 @@ static void fail(struct write_job *job, size_t i, const struct status *why)
 
 /* ---- Prepare ---- */
 
-static bool wants_vector(const struct write_job *job, const Sutra__V1__ConceptInput *item)
+static bool wants_vector(const struct write_job *job, const struct write_item *item)
 {
-    return job->embed && item->embedding == NULL;
+    return job->embed && !item->has_embedding;
+}
+
+static enum status_code check_content(const struct write_item *item, struct status *st)
+{
+    if (item->content.length == 0)
+        return status_set_field(st, "content", "content is empty and there is no embedding");
+    return validate_content(item->content.length, st);
 }
 
 static enum status_code check_item(struct write_job *job, size_t i, struct status *st)
 {
-    Sutra__V1__ConceptInput *item = job->items[i];
+    struct write_item *item = &job->request.items[i];
+    struct concept_id *id = &job->ids[i];
 
-    if (validate_input(item, job->arena, &job->ids[i], st) == STATUS_OK &&
-        wants_vector(job, item) && item->content[0] == '\0')
-        status_set_field(st, "content", "content is empty and there is no embedding");
+    if (validate_new_id(item->id, item->content, job->arena, id, st) == STATUS_OK) {
+        if (item->id.length == 0)
+            item->new_id = (struct text_view){ id->data, id->length };
+        if (wants_vector(job, item))
+            check_content(item, st);
+    }
     if (st->code != STATUS_OK)
-        status_prefix_field(st, "items[%zu]", i);
+        name_item(job, i, st);
     return st->code;
 }
 
 static bool make_results(struct write_job *job)
 {
-    job->ids = arena_calloc(job->arena, job->n, sizeof *job->ids);
-    job->unembedded = arena_calloc(job->arena, job->n, sizeof *job->unembedded);
-    job->results = arena_calloc(job->arena, job->n, sizeof *job->results);
-    for (size_t i = 0; job->results != NULL && i < job->n; i++) {
+    const size_t n = job->request.n;
+
+    job->ids = arena_calloc(job->arena, n, sizeof *job->ids);
+    job->unembedded = arena_calloc(job->arena, n, sizeof *job->unembedded);
+    job->results = arena_calloc(job->arena, n, sizeof *job->results);
+    for (size_t i = 0; job->results != NULL && i < n; i++) {
         job->results[i] = arena_alloc(job->arena, sizeof *job->results[i]);
         if (job->results[i] == NULL)
             return false;
@@ -53,28 +75,26 @@ static bool make_results(struct write_job *job)
     return job->ids != NULL && job->unembedded != NULL && job->results != NULL;
 }
 
-static void check_items(struct write_job *job)
+/* The id that a refused item was given; the others' come with their results. */
+static void refuse_unsent(struct write_job *job, size_t i, const struct status *why)
 {
-    for (size_t i = 0; i < job->n && job->results != NULL; i++) {
-        struct status st = { 0 };
-        check_item(job, i, &st);
-        job->results[i]->id = job->items[i]->id;
-        if (st.code != STATUS_OK)
-            refuse(job, i, &st);
-        else if (wants_vector(job, job->items[i]))
-            job->unembedded[job->unembedded_count++] = i;
-    }
+    const struct text_view *id = &job->request.items[i].id;
+    char *copy = arena_strndup(job->arena, id->data, id->length);
+
+    if (copy != NULL)
+        job->results[i]->id = copy;
+    refuse(job, i, why);
 }
 
-static bool attach_row(struct write_job *job, Sutra__V1__ConceptInput *item, float *row)
+static void check_items(struct write_job *job)
 {
-    item->embedding = arena_alloc(job->arena, sizeof *item->embedding);
-    if (item->embedding == NULL)
-        return false;
-    sutra__v1__embedding__init(item->embedding);
-    item->embedding->f32le.data = (uint8_t *)row;
-    item->embedding->f32le.len = LIMIT_DIMENSION * sizeof *row;
-    return true;
+    for (size_t i = 0; i < job->request.n && job->results != NULL; i++) {
+        struct status st = { 0 };
+        if (check_item(job, i, &st) != STATUS_OK)
+            refuse_unsent(job, i, &st);
+        else if (wants_vector(job, &job->request.items[i]))
+            job->unembedded[job->unembedded_count++] = i;
+    }
 }
 
 static void embedded(void *ctx, const struct status *st)
@@ -87,8 +107,8 @@ static void embedded(void *ctx, const struct status *st)
             refuse(job, i, st);
         else if (st->code != STATUS_OK)
             fail(job, i, st);
-        else if (!attach_row(job, job->items[i], job->rows + j * LIMIT_DIMENSION))
-            job->results = NULL;
+        else
+            job->request.items[i].new_row = job->rows + j * LIMIT_DIMENSION;
     }
     job->next(job);
 }
@@ -106,8 +126,8 @@ static void embed(struct write_job *job)
         return;
     }
     for (size_t j = 0; j < n; j++) {
-        const char *content = job->items[job->unembedded[j]]->content;
-        texts[j] = (struct embed_text){ .data = content, .length = strlen(content) };
+        const struct text_view *content = &job->request.items[job->unembedded[j]].content;
+        texts[j] = (struct embed_text){ .data = content->data, .length = content->length };
     }
     embedder_embed(job->verb->cluster->embedder, job->verb->call, texts, n, job->rows, embedded,
                    job);
@@ -135,6 +155,18 @@ static void fail_part(struct write_job *job, const struct split_shard *shard,
         fail(job, shard->indexes[j], st);
 }
 
+static void take_result(struct write_job *job, size_t i, Sutra__V1__WriteResult *result)
+{
+    struct status st = { 0 };
+
+    job->results[i] = result;
+    if (result->status == NULL)
+        return;
+    rpc_status_from_message(result->status, &st);
+    name_item(job, i, &st);
+    refuse(job, i, &st);
+}
+
 static void merge_part(struct write_job *job, const struct scatter_part *part)
 {
     const struct split_shard *shard = &job->split.shards[part->shard];
@@ -154,8 +186,8 @@ static void merge_part(struct write_job *job, const struct scatter_part *part)
         fail_part(job, shard, &st);
         return;
     }
-    for (size_t j = 0; j < shard->count; j++)
-        job->results[shard->indexes[j]] = reply->results[j];
+    for (size_t j = 0; j < shard->count && job->results != NULL; j++)
+        take_result(job, shard->indexes[j], reply->results[j]);
 }
 
 static void merge(struct scatter *scatter, void *ctx)
@@ -170,19 +202,16 @@ static void merge(struct scatter *scatter, void *ctx)
 static bool shard_part(void *ctx, const struct split_shard *shard, struct scatter_part *part)
 {
     struct write_job *job = ctx;
-    Sutra__Internal__V1__WriteRequest *request = arena_alloc(job->arena, sizeof *request);
+    struct buf request = { 0 };
 
-    if (request == NULL)
-        return false;
-    sutra__internal__v1__write_request__init(request);
-    request->mode = job->mode;
-    request->durability = job->durability;
-    request->n_items = shard->count;
-    request->items = arena_calloc(job->arena, shard->count, sizeof *request->items);
-    for (size_t j = 0; request->items != NULL && j < shard->count; j++)
-        request->items[j] = job->items[shard->indexes[j]];
-    part->request = &request->base;
-    return request->items != NULL;
+    buf_reserve(&request, write_size(&job->request) * shard->count / job->request.n);
+    for (size_t j = 0; j < shard->count; j++)
+        write_put_item(&request, &job->request.items[shard->indexes[j]]);
+    write_put_options(&request, job->mode, job->request.durability);
+    if (!request.failed)
+        part->bytes = rpc_bytes_from_buf(&request);
+    buf_deinit(&request);
+    return part->bytes != NULL;
 }
 
 void write_commit(struct write_job *job, write_step_fn *done)
@@ -191,7 +220,7 @@ void write_commit(struct write_job *job, write_step_fn *done)
 
     job->next = done;
     if (job->results != NULL &&
-        split_ids(job->verb->placement, job->ids, job->n, job->arena, &job->split))
+        split_ids(job->verb->placement, job->ids, job->request.n, job->arena, &job->split))
         scatter = split_scatter(&job->split, job->verb->placement, job->verb->call, "Write",
                                 shard_part, job);
     if (scatter != NULL) {

@@ -3,12 +3,13 @@
 
 /**
  * Concepts on their way into the store, for Learn, LearnBatch, Put and Import alike, in two steps:
- * prepare (validate, embed what needs a vector) and commit (send to the owners, collect what became
- * of each). Items that are refused do not hold up the others.
+ * prepare (find their ids, embed what needs a vector) and commit (send to the owners, which check
+ * the rest, and collect what became of each). Items that are refused do not hold up the others.
  */
 
 #include "src/cluster/cluster_internal.h"
 #include "src/cluster/split.h"
+#include "src/cluster/write_wire.h"
 
 struct write_job;
 
@@ -17,20 +18,20 @@ typedef void write_step_fn(struct write_job *job);
 struct write_job {
     /* Set by the caller. Everything lives until the last step is done. */
     struct verb *verb;
-    struct arena *arena;             /* of this job alone: streams have several at work */
-    Sutra__V1__ConceptInput **items; /* [n]; changed in place */
-    size_t n;
+    struct arena *arena; /* of this job alone: streams have several at work */
+    struct write_request request;
     Sutra__Internal__V1__WriteMode mode;
-    Sutra__V1__Durability durability;
-    bool embed; /* those without an embedding */
+    bool embed;  /* those without an embedding */
+    bool single; /* the one item is the request's `concept` */
 
-    /* The outcome: [n], each with its status where it was refused. NULL when memory ran out. */
+    /* The outcome: [request.n], each with its status where it was refused. NULL when memory ran
+     * out. */
     Sutra__V1__WriteResult **results;
     /* Not OK when items were refused that nothing is wrong with: a shard or the embedder failed. */
     struct status failure;
 
     /* Private. */
-    struct concept_id *ids; /* [n]; length 0: refused, not to be sent */
+    struct concept_id *ids; /* [request.n]; length 0: refused, not to be sent */
     size_t *unembedded;     /* [unembedded_count] items that want a vector */
     size_t unembedded_count;
     float *rows; /* [unembedded_count][dimension] */

@@ -54,6 +54,13 @@ size_t rpc_bytes_size(const struct rpc_bytes *bytes);
 enum status_code rpc_bytes_view(const struct rpc_bytes *bytes, struct arena *arena,
                                 const uint8_t **ret_data, size_t *ret_size, struct status *st);
 
+/** The same of bytes that rpc_bytes_unpack() would decode as @type; its errors otherwise, but for
+ * the memory that a decoded message takes. */
+enum status_code rpc_bytes_checked_view(const struct rpc_bytes *bytes,
+                                        const ProtobufCMessageDescriptor *type, struct arena *arena,
+                                        const uint8_t **ret_data, size_t *ret_size,
+                                        struct status *st);
+
 /**
  * Decodes a message of type @type into @arena; the message does not refer to @bytes afterwards.
  *

@@ -46,6 +46,17 @@ static enum status_code decode(const ProtobufCMessageDescriptor *type, const uin
     return STATUS_OK;
 }
 
+enum status_code rpc_bytes_checked_view(const struct rpc_bytes *bytes,
+                                        const ProtobufCMessageDescriptor *type, struct arena *arena,
+                                        const uint8_t **ret_data, size_t *ret_size,
+                                        struct status *st)
+{
+    if (rpc_bytes_check_plain(bytes, st) != STATUS_OK ||
+        rpc_bytes_view(bytes, arena, ret_data, ret_size, st) != STATUS_OK)
+        return st->code;
+    return wire_check(type, *ret_data, *ret_size, st);
+}
+
 enum status_code rpc_bytes_unpack(const struct rpc_bytes *bytes,
                                   const ProtobufCMessageDescriptor *type, struct arena *arena,
                                   ProtobufCMessage **ret_message, struct status *st)
@@ -53,9 +64,7 @@ enum status_code rpc_bytes_unpack(const struct rpc_bytes *bytes,
     const uint8_t *data;
     size_t size;
 
-    if (rpc_bytes_check_plain(bytes, st) != STATUS_OK ||
-        rpc_bytes_view(bytes, arena, &data, &size, st) != STATUS_OK ||
-        wire_check(type, data, size, st) != STATUS_OK)
+    if (rpc_bytes_checked_view(bytes, type, arena, &data, &size, st) != STATUS_OK)
         return st->code;
     return decode(type, data, size, arena, ret_message, st);
 }

@@ -124,6 +124,52 @@ static const char *fault_of_text(const struct wire_field *wire)
 static enum status_code check_message(const ProtobufCMessageDescriptor *type, const uint8_t *data,
                                       size_t size, unsigned depth, struct status *st);
 
+static enum wire_type wire_type_of(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+        return WIRE_FIXED32;
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return WIRE_FIXED64;
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_BYTES:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return WIRE_BYTES;
+    default:
+        return WIRE_VARINT;
+    }
+}
+
+static bool is_packed_whole(enum wire_type element, const struct wire_field *wire)
+{
+    struct cursor c = { wire->data, wire->data + wire->size };
+    uint64_t ignored;
+
+    if (element == WIRE_FIXED32)
+        return wire->size % 4 == 0;
+    if (element == WIRE_FIXED64)
+        return wire->size % 8 == 0;
+    while (c.at < c.end)
+        if (!read_varint(&c, &ignored))
+            return false;
+    return true;
+}
+
+/* Numbers may be packed where they are repeated. */
+static bool fits(const ProtobufCFieldDescriptor *field, const struct wire_field *wire)
+{
+    enum wire_type expected = wire_type_of(field->type);
+
+    if (wire->type == expected)
+        return true;
+    return wire->type == WIRE_BYTES && field->label == PROTOBUF_C_LABEL_REPEATED &&
+           is_packed_whole(expected, wire);
+}
+
 /* @data is where the message begins that holds the field. */
 static enum status_code check_field(const ProtobufCFieldDescriptor *field, const uint8_t *data,
                                     const struct wire_field *wire, unsigned depth,
@@ -160,7 +206,11 @@ static enum status_code check_message(const ProtobufCMessageDescriptor *type, co
         if (!read_field(&c, &wire))
             return malformed(type, st);
         field = protobuf_c_message_descriptor_get_field(type, wire.number);
-        if (field != NULL && check_field(field, data, &wire, depth, st) != STATUS_OK)
+        if (field == NULL)
+            continue;
+        if (!fits(field, &wire))
+            return malformed(type, st);
+        if (check_field(field, data, &wire, depth, st) != STATUS_OK)
             return st->code;
     }
     return STATUS_OK;

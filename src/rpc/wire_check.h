@@ -5,8 +5,9 @@
  * Looks through an encoded message before it is decoded, for what protobuf-c lets pass.
  *
  * Every string must be UTF-8 (proto3 demands it) and free of NUL, at which protobuf-c's C string
- * would end unnoticed. Works on the encoded bytes because only they still know how long a string
- * is. Fields that @type does not know are skipped.
+ * would end unnoticed. Fields must have the wire type of their kind, or protobuf-c refuses them
+ * later: what passes here it decodes. Works on the encoded bytes because only they still know how
+ * long a string is. Fields that @type does not know are skipped.
  */
 
 #include <protobuf-c/protobuf-c.h>

@@ -16,12 +16,7 @@
 #include "src/base/arena.h"
 #include "src/base/buf.h"
 #include "src/base/status.h"
-
-/** Borrowed bytes, not NUL-terminated; {0} is the empty text. */
-struct text_view {
-    const char *data;
-    size_t length;
-};
+#include "src/base/text_view.h"
 
 struct concept_attribute {
     struct text_view key;

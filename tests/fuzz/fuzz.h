@@ -30,6 +30,7 @@ fuzz_fn fuzz_config;     /* the file of --config */
 fuzz_fn fuzz_vocabulary; /* vocab.txt */
 fuzz_fn fuzz_text;       /* tokenizer_encode() */
 fuzz_fn fuzz_wire;       /* wire_next(), wire_find() */
+fuzz_fn fuzz_write;      /* write_request_read(), write_put_item() */
 
 /** Seeds that are made rather than kept: appends the @n-th input for the function of that name;
  * false behind the last. */
@@ -37,6 +38,7 @@ typedef bool fuzz_seed_fn(size_t n, struct buf *ret);
 
 fuzz_seed_fn fuzz_request_seed, fuzz_codebook_seed, fuzz_calibration_seed, fuzz_segment_seed;
 fuzz_seed_fn fuzz_concept_seed, fuzz_wire_seed, fuzz_batch_get_seed, fuzz_distance_seed;
+fuzz_seed_fn fuzz_write_seed;
 
 /** Aborts with @what, which names a broken promise. */
 void fuzz_require(bool holds, const char *what);

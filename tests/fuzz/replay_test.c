@@ -357,6 +357,11 @@ Test(fuzz, wire)
     replay("wire", fuzz_wire, fuzz_wire_seed, CASES);
 }
 
+Test(fuzz, write)
+{
+    replay("write", fuzz_write, fuzz_write_seed, CASES);
+}
+
 Test(fuzz, batch_get)
 {
     replay("batch_get", fuzz_batch_get, fuzz_batch_get_seed, CASES);
