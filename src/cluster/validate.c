@@ -76,6 +76,15 @@ static enum status_code check_end(const char *field, const char *id, struct stat
     return st->code;
 }
 
+/* Why there is no vector of length 1 in this direction. */
+static enum status_code explain_no_unit(const float *values, size_t n, struct status *st)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i]))
+            return status_set_field(st, "embedding", "embedding[%zu] is not a finite number", i);
+    return status_set_field(st, "embedding", "embedding is all zero");
+}
+
 /* @values [n] in the caller's memory, any alignment. */
 static enum status_code copy_unit(const void *values, size_t n, struct arena *arena,
                                   float **ret_unit, struct status *st)
@@ -89,11 +98,8 @@ static enum status_code copy_unit(const void *values, size_t n, struct arena *ar
     unit = arena_copy(arena, values, n * sizeof *unit);
     if (unit == NULL)
         return limit_call_memory(st);
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(unit[i]))
-            return status_set_field(st, "embedding", "embedding[%zu] is not a finite number", i);
     if (!vector_normalise(unit, n))
-        return status_set_field(st, "embedding", "embedding is all zero");
+        return explain_no_unit(unit, n, st);
     *ret_unit = unit;
     return STATUS_OK;
 }

@@ -46,8 +46,9 @@ enum status_code stored_concept_put(struct store_batch *batch, const struct conc
         return store_no_memory(st);
     store_key_concept(id, &key);
     store_batch_put(batch, FAMILY_CONCEPTS, &key, batch->scratch.data, batch->scratch.size);
-    store_batch_note_concept(batch, id);
-    if (!old->found)
+    if (old->found)
+        store_batch_note_concept(batch, id);
+    else
         batch->added[COUNTER_CONCEPTS]++;
     batch->added[COUNTER_CONTENT_BYTES] += concept->content.length - old->concept.content.length;
     return STATUS_OK;

@@ -240,7 +240,9 @@ void store_batch_put(struct store_batch *batch, enum store_family family,
 void store_batch_delete(struct store_batch *batch, enum store_family family,
                         const struct store_key *key);
 
-/** That the concept is among what is written; @id is borrowed until the commit. */
+/** That a concept which was there is among what is written, for the record cache: of one that was
+ * not, it has nothing, and a reader that found nothing puts nothing there. @id is borrowed until
+ * the commit. */
 void store_batch_note_concept(struct store_batch *batch, const struct concept_id *id);
 
 /** A fresh stamp. */

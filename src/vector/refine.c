@@ -36,13 +36,30 @@ enum refine_format refine_format_parse(const char *name)
     return format;
 }
 
+/* Several sums, or each addition would wait for the one before; always the same ones, so that the
+ * result has the same bits everywhere. */
+static double sum_of_squares(const float *v, size_t d)
+{
+    enum { SUMS = 8 };
+    double sums[SUMS] = { 0 };
+    double all = 0;
+    size_t i = 0;
+
+    for (; i + SUMS <= d; i += SUMS)
+        for (size_t j = 0; j < SUMS; j++)
+            sums[j] += (double)v[i + j] * v[i + j];
+    for (; i < d; i++)
+        all += (double)v[i] * v[i];
+    for (size_t j = 0; j < SUMS; j++)
+        all += sums[j];
+    return all;
+}
+
 bool vector_normalise(float *v, size_t d)
 {
-    double squares = 0;
+    double squares = sum_of_squares(v, d);
     double factor;
 
-    for (size_t i = 0; i < d; i++)
-        squares += (double)v[i] * v[i];
     if (!isfinite(squares) || squares == 0)
         return false;
     factor = 1 / sqrt(squares);
