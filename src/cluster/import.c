@@ -1,13 +1,15 @@
 /*
  * Import: several requests of one stream at work at once. They are prepared (embedded) side by side
- * but committed one after the other, so that of two items with one id the later wins, as in a
- * batch. The next request is pulled only while fewer than WINDOW are anywhere between arrival and
- * the transport's acceptance of their answer: a client that sends too fast, or reads too slowly, is
+ * and committed side by side, too, except that one which shares an id with one before it waits for
+ * that: of two items with one id the later wins, as in a batch. They are answered in their order.
+ * The next request is pulled only while fewer than WINDOW are anywhere between arrival and the
+ * transport's acceptance of their answer: a client that sends too fast, or reads too slowly, is
  * held back.
  *
  * A refused item is settled; one that a failing shard or embedder kept from being written is not.
  * Such a failure ends the stream without an answer to its request, so that the client sends again
- * from there instead of going on without those items.
+ * from there instead of going on without those items. Requests behind it may have been written, but
+ * are not answered: they come again.
  *
  * The stream's state is touched on the loop only; steps that end on other threads are posted there.
  */
@@ -25,19 +27,19 @@ struct chunk {
     struct import *import;
     struct rpc_message *message;
     struct write_job job;
-    bool prepared;
+    enum { PREPARING, PREPARED, COMMITTING, COMMITTED } state;
+    uint64_t *hashes; /* [job.request.n] of its ids, sorted; set when it is prepared */
     struct chunk *next;
 };
 
 struct import {
     struct verb verb;
-    struct chunk *head; /* the oldest, the one that is committed next */
+    struct chunk *head; /* the oldest, the one that is answered next */
     struct chunk **tail;
-    bool committing; /* head is on its way to the shards */
-    unsigned open;   /* chunks between arrival and accepted answer */
-    bool pulling;    /* a message has been asked for */
-    bool broken;     /* a request failed: neither it nor a later one is answered */
-    bool ended;      /* there will be no more messages; `end` says why */
+    unsigned open; /* chunks between arrival and accepted answer */
+    bool pulling;  /* a message has been asked for */
+    bool broken;   /* a request failed: neither it nor a later one is answered */
+    bool ended;    /* there will be no more messages; `end` says why */
     struct status end;
     uint64_t settled_items;
 };
@@ -102,19 +104,12 @@ static void answer_chunk(struct import *import, struct chunk *chunk)
 
 /* ---- Commit ---- */
 
-static void head_committed(void *ctx)
+static void chunk_committed(void *ctx)
 {
-    struct import *import = ctx;
-    struct chunk *chunk = import->head;
+    struct chunk *chunk = ctx;
 
-    import->head = chunk->next;
-    if (import->head == NULL)
-        import->tail = &import->head;
-    import->committing = false;
-    look_for_failure(import, chunk);
-    answer_chunk(import, chunk);
-    chunk_free(chunk);
-    advance(import);
+    chunk->state = COMMITTED;
+    advance(chunk->import);
 }
 
 static struct chunk *chunk_of(struct write_job *job)
@@ -124,28 +119,100 @@ static struct chunk *chunk_of(struct write_job *job)
 
 static void committed(struct write_job *job)
 {
-    struct import *import = chunk_of(job)->import;
-    rpc_loop_post(import->verb.cluster->loop, head_committed, import);
+    struct chunk *chunk = chunk_of(job);
+    rpc_loop_post(chunk->import->verb.cluster->loop, chunk_committed, chunk);
 }
 
-/* Behind a failure nothing is written any more; the chunks only pass through. */
-static void commit_head(struct import *import)
+static bool share_ids(const struct chunk *a, const struct chunk *b)
 {
-    import->committing = true;
-    look_for_failure(import, import->head);
-    if (import->broken)
-        rpc_loop_post(import->verb.cluster->loop, head_committed, import);
-    else
-        write_commit(&import->head->job, committed);
+    size_t i = 0, j = 0;
+
+    while (i < a->job.request.n && j < b->job.request.n && a->hashes[i] != b->hashes[j])
+        if (a->hashes[i] < b->hashes[j])
+            i++;
+        else
+            j++;
+    return i < a->job.request.n && j < b->job.request.n;
+}
+
+static bool must_wait(const struct import *import, const struct chunk *chunk)
+{
+    for (const struct chunk *before = import->head; before != chunk; before = before->next)
+        if (before->state != COMMITTED && share_ids(before, chunk))
+            return true;
+    return false;
+}
+
+static bool has_failed(const struct chunk *chunk)
+{
+    return chunk->job.results == NULL || chunk->job.failure.code != STATUS_OK;
+}
+
+/* In their order; behind a failure nothing more is begun. */
+static void commit_prepared(struct import *import)
+{
+    for (struct chunk *chunk = import->head; chunk != NULL; chunk = chunk->next) {
+        if (chunk->state == PREPARED && has_failed(chunk))
+            chunk->state = COMMITTED;
+        if (import->broken || chunk->state == PREPARING ||
+            (chunk->state == COMMITTED && has_failed(chunk)) ||
+            (chunk->state == PREPARED && must_wait(import, chunk)))
+            return;
+        if (chunk->state != PREPARED)
+            continue;
+        chunk->state = COMMITTING;
+        write_commit(&chunk->job, committed);
+    }
+}
+
+/* In a broken stream what is prepared only passes through. */
+static bool is_done(const struct import *import, const struct chunk *chunk)
+{
+    return chunk->state == COMMITTED || (import->broken && chunk->state == PREPARED);
+}
+
+static void answer_done(struct import *import)
+{
+    struct chunk *chunk;
+
+    while ((chunk = import->head) != NULL && is_done(import, chunk)) {
+        import->head = chunk->next;
+        if (import->head == NULL)
+            import->tail = &import->head;
+        look_for_failure(import, chunk);
+        answer_chunk(import, chunk);
+        chunk_free(chunk);
+    }
 }
 
 /* ---- Prepare ---- */
+
+static int compare(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static bool hash_ids(struct chunk *chunk)
+{
+    const struct write_job *job = &chunk->job;
+
+    chunk->hashes = arena_calloc(job->arena, job->request.n, sizeof *chunk->hashes);
+    for (size_t i = 0; chunk->hashes != NULL && i < job->request.n; i++)
+        chunk->hashes[i] = job->ids[i].hash;
+    if (chunk->hashes != NULL)
+        qsort(chunk->hashes, job->request.n, sizeof *chunk->hashes, compare);
+    return chunk->hashes != NULL;
+}
 
 static void chunk_prepared(void *ctx)
 {
     struct chunk *chunk = ctx;
 
-    chunk->prepared = true;
+    if (chunk->job.results != NULL && !hash_ids(chunk))
+        chunk->job.results = NULL;
+    chunk->state = PREPARED;
     advance(chunk->import);
 }
 
@@ -165,11 +232,11 @@ static void start_chunk(struct import *import, struct chunk *chunk)
 
 /* ---- The stream ---- */
 
-/* What can go on now: the next commit, the next message, or the end. */
+/* What can go on now: commits, answers, the next message, or the end. */
 static void advance(struct import *import)
 {
-    if (import->head != NULL && import->head->prepared && !import->committing)
-        commit_head(import);
+    commit_prepared(import);
+    answer_done(import);
     if (import->ended && import->open == 0) {
         verb_finish(&import->verb, NULL, &import->end);
         return;

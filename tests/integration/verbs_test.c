@@ -578,3 +578,60 @@ VERB(import_settles_items_in_order)
     client_import_close(import);
     cr_expect_eq(test_fixture_stats(&f)->total->concepts, 50);
 }
+
+/* ---- Import ---- */
+
+enum { IMPORT_REQUESTS = 60, IMPORT_ITEMS = 40, IMPORT_AHEAD = 6 };
+
+/* One item with the same id as in every request, among others. */
+static void send_request(struct client_import *import, uint64_t number)
+{
+    Sutra__V1__ImportRequest request = SUTRA__V1__IMPORT_REQUEST__INIT;
+    Sutra__V1__ConceptInput *items[IMPORT_ITEMS];
+
+    for (uint64_t i = 0; i < IMPORT_ITEMS; i++)
+        items[i] = test_concept(1 + number * IMPORT_ITEMS + i, 0, &f.arena);
+    items[number % IMPORT_ITEMS] = test_concept(0, 0, &f.arena);
+    items[number % IMPORT_ITEMS]->content = arena_printf(&f.arena, "%lu", (unsigned long)number);
+    request.items = items;
+    request.n_items = IMPORT_ITEMS;
+    request.skip_embedding = true;
+    cr_assert(client_import_send(import, &request));
+}
+
+static void receive_response(struct client_import *import, uint64_t number)
+{
+    Sutra__V1__ImportResponse *response = NULL;
+    struct status st = { 0 };
+
+    client_import_receive(import, &f.arena, &response, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    cr_assert_eq(response->settled_items, (number + 1) * IMPORT_ITEMS);
+    cr_assert_eq(response->n_results, IMPORT_ITEMS);
+    for (uint64_t i = 0; i < IMPORT_ITEMS; i++) {
+        uint64_t expected = i == number % IMPORT_ITEMS ? number + 1 : 1;
+        cr_assert_null(response->results[i]->status);
+        cr_assert_eq(response->results[i]->version, expected, "%s: version %lu, not %lu",
+                     response->results[i]->id, (unsigned long)response->results[i]->version,
+                     (unsigned long)expected);
+    }
+}
+
+/* Though several requests are on their way to the shards at once. */
+VERB(an_import_writes_items_with_one_id_in_their_order)
+{
+    struct client_import *import = NULL;
+    struct status st = { 0 };
+
+    start(*shards);
+    cr_assert_eq(client_import_open(f.client, &import, &st), STATUS_OK, "%s", st.message);
+    for (uint64_t i = 0; i < IMPORT_REQUESTS + IMPORT_AHEAD; i++) {
+        if (i < IMPORT_REQUESTS)
+            send_request(import, i);
+        if (i >= IMPORT_AHEAD)
+            receive_response(import, i - IMPORT_AHEAD);
+    }
+    client_import_close(import);
+    cr_expect_str_eq(get("c0")->content, "59");
+    cr_expect_eq(get("c0")->version, IMPORT_REQUESTS);
+}
