@@ -1,5 +1,6 @@
 /*
- * A load generator for any unary method of any gRPC server:
+ * A load generator for any unary method of any gRPC server, and for streams that answer every
+ * message with one:
  *
  *   load [OPTION]… TARGET METHOD REQUESTS
  *
@@ -13,6 +14,7 @@
  *   -s, --seconds S      how long is measured (3)
  *   -w, --warm-up S      before that (1)
  *   -1, --once           every request once, without warming up
+ *   -S, --stream         METHOD is a bidirectional stream: one of it, so many messages under way
  *   -o, --replies FILE   with -1 -n 1: replies go there, as requests are kept
  *   -p, --pid PID        whose processor time is wanted, too; repeatable
  *
@@ -30,18 +32,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
+#include "bench/request_file.h"
 #include "src/base/clock.h"
 #include "src/rpc/client.h"
 
 enum { MOST_SAMPLES = 1 << 24, MOST_PROCESSES = 16, SECOND_US = 1000000 };
-
-struct requests {
-    struct rpc_bytes **bytes; /* [n] */
-    size_t n;
-};
 
 struct process {
     const char *pid;
@@ -57,12 +54,18 @@ struct load {
     double seconds;
     double warm_up;
     bool once;
+    bool streamed;
     FILE *replies;                                /* NULL: not wanted */
     struct process processes[MOST_PROCESSES + 1]; /* the first is our own */
     size_t process_count;
 
     struct requests requests;
     struct rpc_channel *channel;
+    struct rpc_client_stream *stream; /* NULL: unary calls */
+    struct lane **waiting;            /* [in_flight] a ring: the lanes of a stream, in the order of
+                                       * their messages */
+    size_t first_waiting;
+    size_t waiting_count;
     uint32_t *samples; /* [count] latencies in us */
 
     /* The loop's, once calls are under way. */
@@ -88,65 +91,6 @@ static void die(const char *what, const char *why)
 {
     fprintf(stderr, "load: %s: %s\n", what, why);
     exit(1);
-}
-
-/* ---- Requests ----------------------------------------------------------------------------- */
-
-static struct rpc_bytes *read_request(FILE *file)
-{
-    uint8_t head[4];
-    uint8_t *data;
-    size_t size;
-
-    if (fread(head, 1, sizeof head, file) != sizeof head)
-        return NULL;
-    size = (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
-    data = malloc(size + 1);
-    if (data == NULL || fread(data, 1, size, file) != size)
-        die("requests", "the file ends in the middle of one");
-    return rpc_bytes_from_malloc(data, size);
-}
-
-static struct requests read_requests(const char *path)
-{
-    struct requests requests = { 0 };
-    FILE *file = fopen(path, "rb");
-    struct rpc_bytes *bytes;
-    size_t capacity = 0;
-
-    if (file == NULL)
-        die(path, "cannot be opened");
-    while ((bytes = read_request(file)) != NULL) {
-        if (requests.n == capacity) {
-            capacity = 2 * capacity + 64;
-            requests.bytes = realloc(requests.bytes, capacity * sizeof(struct rpc_bytes *));
-            if (requests.bytes == NULL)
-                die(path, "out of memory");
-        }
-        requests.bytes[requests.n++] = bytes;
-    }
-    fclose(file);
-    if (requests.n == 0)
-        die(path, "no requests");
-    return requests;
-}
-
-static void write_reply(FILE *file, const struct rpc_bytes *reply)
-{
-    const uint8_t *data;
-    struct status st = { 0 };
-    struct arena arena;
-    uint8_t head[4];
-    size_t size;
-
-    arena_init(&arena, SIZE_MAX);
-    if (rpc_bytes_view(reply, &arena, &data, &size, &st) != STATUS_OK)
-        die("replies", st.message);
-    for (size_t i = 0; i < sizeof head; i++)
-        head[i] = (uint8_t)(size >> (8 * i));
-    if (fwrite(head, 1, sizeof head, file) != sizeof head || fwrite(data, 1, size, file) != size)
-        die("replies", "cannot be written");
-    arena_deinit(&arena);
 }
 
 /* ---- Processor time ----------------------------------------------------------------------- */
@@ -178,6 +122,15 @@ static void end_measuring(struct load *load, int64_t now_us)
 
 static void answered(void *ctx, struct rpc_result *result);
 
+static void send(struct lane *lane, struct rpc_bytes *bytes)
+{
+    struct load *load = lane->load;
+    size_t last = (load->first_waiting + load->waiting_count++) % load->in_flight;
+
+    load->waiting[last] = lane;
+    rpc_client_stream_send(load->stream, bytes, NULL, NULL);
+}
+
 static bool take_request(struct load *load, struct rpc_bytes **ret)
 {
     if (load->once && load->next == load->requests.n)
@@ -193,6 +146,10 @@ static bool call(struct lane *lane)
 
     if (!take_request(load, &bytes))
         return false;
+    if (load->stream != NULL) {
+        send(lane, bytes);
+        return true;
+    }
     rpc_call_unary(load->channel,
                    &(struct rpc_request){ .path = load->method,
                                           .bytes = bytes,
@@ -248,17 +205,14 @@ static bool go_on(struct load *load, int64_t now_us)
     return load->ended_us == 0;
 }
 
-static void answered(void *ctx, struct rpc_result *result)
+static void take_answer(struct lane *lane, const struct rpc_bytes *reply)
 {
-    struct lane *lane = ctx;
     struct load *load = lane->load;
     int64_t now_us = clock_monotonic_us();
 
-    if (result->status.code != STATUS_OK)
-        die(load->method, result->status.message);
-    count(load, lane, now_us, rpc_bytes_size(result->bytes));
+    count(load, lane, now_us, rpc_bytes_size(reply));
     if (load->replies != NULL)
-        write_reply(load->replies, result->bytes);
+        reply_write(load->replies, reply);
     if (!go_on(load, now_us) || load->rate > 0) {
         end_lane(lane);
         return;
@@ -266,6 +220,15 @@ static void answered(void *ctx, struct rpc_result *result)
     lane->due_us = now_us;
     if (!call(lane))
         end_lane(lane);
+}
+
+static void answered(void *ctx, struct rpc_result *result)
+{
+    struct lane *lane = ctx;
+
+    if (result->status.code != STATUS_OK)
+        die(lane->load->method, result->status.message);
+    take_answer(lane, result->bytes);
 }
 
 static struct lane *new_lane(struct load *load, int64_t due_us)
@@ -299,16 +262,69 @@ static void start_lanes(void *ctx)
         if (!call(lane))
             end_lane(lane);
     }
+    if (load->stream != NULL)
+        rpc_client_stream_pull(load->stream);
     release(load);
 }
 
+/* ---- Streams ------------------------------------------------------------------------------ */
+
+static void received(void *ctx, struct rpc_bytes *message)
+{
+    struct load *load = ctx;
+    struct lane *lane = load->waiting[load->first_waiting];
+
+    if (load->waiting_count-- == 0)
+        die(load->method, "the server answered something that was not asked");
+    load->first_waiting = (load->first_waiting + 1) % load->in_flight;
+    take_answer(lane, message);
+    rpc_bytes_free(message);
+    rpc_client_stream_pull(load->stream);
+}
+
+static void stream_ended(void *ctx, struct rpc_result *result)
+{
+    struct load *load = ctx;
+
+    if (result->status.code != STATUS_OK)
+        die(load->method, result->status.message);
+    release(load);
+}
+
+static void open_stream(struct load *load)
+{
+    static const struct rpc_stream_events events = { .message = received, .done = stream_ended };
+
+    load->waiting = calloc(load->in_flight, sizeof(struct lane *));
+    if (load->waiting == NULL)
+        die("stream", "out of memory");
+    load->stream = rpc_client_stream_open(
+        load->channel, &(struct rpc_request){ .path = load->method, .wait_for_ready = true },
+        &events, load);
+}
+
+static void close_stream(struct load *load)
+{
+    hold(load);
+    rpc_client_stream_half_close(load->stream);
+    wait_for_all(load);
+    rpc_client_stream_unref(load->stream);
+    free(load->waiting);
+}
+
+/* ---- Runs --------------------------------------------------------------------------------- */
+
 static void run_closed(struct load *load, struct rpc_loop *loop)
 {
+    if (load->streamed)
+        open_stream(load);
     hold(load);
     rpc_loop_post(loop, start_lanes, load);
     wait_for_all(load);
     if (load->ended_us == 0)
         end_measuring(load, clock_monotonic_us());
+    if (load->stream != NULL)
+        close_stream(load);
 }
 
 static void sleep_until(int64_t due_us)
@@ -401,6 +417,9 @@ static void set_option(struct load *load, int option)
     case '1':
         load->once = true;
         break;
+    case 'S':
+        load->streamed = true;
+        break;
     case 'o':
         load->replies = fopen(optarg, "wb");
         if (load->replies == NULL)
@@ -422,22 +441,24 @@ static void read_options(struct load *load, int argc, char **argv)
         { "seconds", required_argument, NULL, 's' },
         { "warm-up", required_argument, NULL, 'w' },
         { "once", no_argument, NULL, '1' },
+        { "stream", no_argument, NULL, 'S' },
         { "replies", required_argument, NULL, 'o' },
         { "pid", required_argument, NULL, 'p' },
         { NULL, 0, NULL, 0 },
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "n:r:s:w:1o:p:", options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "n:r:s:w:1So:p:", options, NULL)) != -1)
         set_option(load, option);
     if (argc - optind != 3 || load->in_flight == 0 ||
-        (load->replies != NULL && (!load->once || load->in_flight != 1))) {
+        (load->replies != NULL && (!load->once || load->in_flight != 1)) ||
+        (load->streamed && load->rate > 0)) {
         fprintf(stderr, "usage: load [OPTION]... TARGET METHOD REQUESTS\n");
         exit(2);
     }
     load->target = argv[optind];
     load->method = argv[optind + 1];
-    load->requests = read_requests(argv[optind + 2]);
+    load->requests = requests_read(argv[optind + 2]);
 }
 
 int main(int argc, char **argv)
@@ -467,9 +488,7 @@ int main(int argc, char **argv)
     report(&load);
     rpc_channel_close(load.channel);
     rpc_loop_stop(loop);
-    for (size_t i = 0; i < load.requests.n; i++)
-        rpc_bytes_free(load.requests.bytes[i]);
-    free(load.requests.bytes);
+    requests_free(&load.requests);
     free(load.samples);
     if (load.replies != NULL && fclose(load.replies) != 0)
         die("replies", "cannot be written");
