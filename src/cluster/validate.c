@@ -7,6 +7,8 @@
 #include "src/serve/limits.h"
 #include "src/vector/refine.h"
 
+enum { ROW_BYTES = LIMIT_DIMENSION * sizeof(float) };
+
 static const float STRENGTH_MAX = 10;
 static const float CONFIDENCE_MAX = 1;
 static const float WEIGHT_MAX = 5;
@@ -77,46 +79,49 @@ static enum status_code check_end(const char *field, const char *id, struct stat
 }
 
 /* Why there is no vector of length 1 in this direction. */
-static enum status_code explain_no_unit(const float *values, size_t n, struct status *st)
+static enum status_code explain_no_unit(const float *values, struct status *st)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < LIMIT_DIMENSION; i++)
         if (!isfinite(values[i]))
             return status_set_field(st, "embedding", "embedding[%zu] is not a finite number", i);
     return status_set_field(st, "embedding", "embedding is all zero");
 }
 
-/* @values [n] in the caller's memory, any alignment. */
-static enum status_code copy_unit(const void *values, size_t n, struct arena *arena,
-                                  float **ret_unit, struct status *st)
+/* Where the [LIMIT_DIMENSION] floats of either form are, at any alignment. */
+static enum status_code find_values(const Sutra__V1__Embedding *embedding, void **ret_values,
+                                    struct status *st)
 {
-    float *unit;
+    const bool as_values = embedding->n_values > 0;
+    const size_t n = as_values ? embedding->n_values : embedding->f32le.len / sizeof(float);
 
+    if (as_values && embedding->f32le.len > 0)
+        return status_set_field(st, "embedding", "embedding has both values and f32le");
+    if (embedding->f32le.len % sizeof(float) != 0)
+        return status_set_field(st, "embedding",
+                                "embedding.f32le has %zu bytes, not a multiple of 4",
+                                embedding->f32le.len);
     if (n != LIMIT_DIMENSION)
         return status_set_field(st, "embedding",
                                 "embedding has %zu dimensions, this cluster has %d", n,
                                 LIMIT_DIMENSION);
-    unit = arena_copy(arena, values, n * sizeof *unit);
-    if (unit == NULL)
-        return limit_call_memory(st);
-    if (!vector_normalise(unit, n))
-        return explain_no_unit(unit, n, st);
-    *ret_unit = unit;
+    *ret_values = as_values ? (void *)embedding->values : embedding->f32le.data;
     return STATUS_OK;
+}
+
+static enum status_code make_unit(float *values, struct status *st)
+{
+    return vector_normalise(values, LIMIT_DIMENSION) ? STATUS_OK : explain_no_unit(values, st);
 }
 
 enum status_code validate_embedding(const Sutra__V1__Embedding *embedding, struct arena *arena,
                                     float **ret_unit, struct status *st)
 {
-    if (embedding->n_values > 0 && embedding->f32le.len > 0)
-        return status_set_field(st, "embedding", "embedding has both values and f32le");
-    if (embedding->n_values > 0)
-        return copy_unit(embedding->values, embedding->n_values, arena, ret_unit, st);
-    if (embedding->f32le.len % sizeof(float) != 0)
-        return status_set_field(st, "embedding",
-                                "embedding.f32le has %zu bytes, not a multiple of 4",
-                                embedding->f32le.len);
-    return copy_unit(embedding->f32le.data, embedding->f32le.len / sizeof(float), arena, ret_unit,
-                     st);
+    void *values;
+
+    if (find_values(embedding, &values, st) != STATUS_OK)
+        return st->code;
+    *ret_unit = arena_copy(arena, values, ROW_BYTES);
+    return *ret_unit == NULL ? limit_call_memory(st) : make_unit(*ret_unit, st);
 }
 
 /* float32 in memory is what f32le means on the wire. */
@@ -125,14 +130,18 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "embeddings are little
 static enum status_code normalise_embedding(Sutra__V1__Embedding *embedding, struct arena *arena,
                                             struct status *st)
 {
-    float *unit;
+    void *values;
 
-    if (validate_embedding(embedding, arena, &unit, st) != STATUS_OK)
+    if (find_values(embedding, &values, st) != STATUS_OK)
         return st->code;
+    if ((uintptr_t)values % _Alignof(float) != 0)
+        values = arena_copy(arena, values, ROW_BYTES);
+    if (values == NULL)
+        return limit_call_memory(st);
     embedding->n_values = 0;
-    embedding->f32le.data = (uint8_t *)unit;
-    embedding->f32le.len = LIMIT_DIMENSION * sizeof *unit;
-    return STATUS_OK;
+    embedding->f32le.data = values;
+    embedding->f32le.len = ROW_BYTES;
+    return make_unit(values, st);
 }
 
 static enum status_code check_attribute(const Sutra__V1__ConceptInput__AttributesEntry *entry,

@@ -40,8 +40,8 @@ enum status_code validate_embedding(const Sutra__V1__Embedding *embedding, struc
 
 /**
  * Checks one concept to be written and brings it into the form that is stored: its id filled in,
- * its embedding as f32le of length 1, types of associations given. Changes @input in place; what it
- * adds lives in @arena.
+ * its embedding as f32le of length 1, types of associations given. Changes @input in place,
+ * numbers of the embedding included; what it adds lives in @arena.
  */
 enum status_code validate_input(Sutra__V1__ConceptInput *input, struct arena *arena,
                                 struct concept_id *ret_id, struct status *st);
