@@ -1,11 +1,12 @@
 /*
  * Writes the synsets of WordNet as requests that bench/load sends:
  *
- *   wordnet_requests FOLDER VECTORS REQUESTS IDS [BATCH]
+ *   wordnet_requests [--plain] FOLDER VECTORS REQUESTS IDS [BATCH]
  *
+ *   --plain    without their associations
  *   VECTORS    their embeddings, as wordnet_vectors writes them
- *   REQUESTS   gets LearnBatchRequests of BATCH (256) synsets each, as `sutra import` sends them,
- *              embeddings included, each behind its size (uint32, little-endian)
+ *   REQUESTS   gets LearnBatchRequests of BATCH (256) synsets each, embeddings included, each
+ *              behind its size (uint32, little-endian); they are ImportRequests, too
  *   IDS        gets their ids, one a line
  */
 
@@ -24,6 +25,7 @@ struct output {
     struct source *source;
     struct arena arena; /* of a batch */
     size_t batch;
+    bool plain;
     FILE *vectors;
     FILE *requests;
     FILE *ids;
@@ -77,6 +79,8 @@ static size_t read_batch(struct output *output, Sutra__V1__ConceptInput **ret_it
             die(st.message);
         if (ret_items[n] == NULL)
             break;
+        if (output->plain)
+            ret_items[n]->n_associations = 0;
         attach_vector(output, ret_items[n]);
         fprintf(output->ids, "%s\n", ret_items[n]->id);
     }
@@ -113,11 +117,14 @@ static void write_all(struct output *output)
 
 int main(int argc, char **argv)
 {
-    struct output output = { .batch = argc > 5 ? strtoul(argv[5], NULL, 10) : 256 };
+    struct output output = { .plain = argc > 1 && strcmp(argv[1], "--plain") == 0 };
     struct status st = { 0 };
 
+    argc -= output.plain;
+    argv += output.plain;
+    output.batch = argc > 5 ? strtoul(argv[5], NULL, 10) : 256;
     if (argc < 5 || output.batch < 1 || output.batch > MOST_BATCH) {
-        fprintf(stderr, "usage: wordnet_requests FOLDER VECTORS REQUESTS IDS [BATCH]\n");
+        fprintf(stderr, "usage: wordnet_requests [--plain] FOLDER VECTORS REQUESTS IDS [BATCH]\n");
         return 2;
     }
     output.vectors = open_file(argv[2], "rb");

@@ -38,7 +38,7 @@ enum status_code store_associate(struct store *store, const struct store_associa
     if (edge_parse(association, &edge, st) != STATUS_OK)
         return st->code;
     if (begin(&batch, &edge, st) == STATUS_OK && check_source(&batch, &edge, st) == STATUS_OK &&
-        edge_put(&batch, &edge, &value, &created, st) == STATUS_OK &&
+        edge_put(&batch, &edge, false, &value, &created, st) == STATUS_OK &&
         store_batch_commit(&batch, st) == STATUS_OK) {
         *ret = edge_association(&edge, &value);
         *ret_created = created;

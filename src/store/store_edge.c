@@ -124,6 +124,14 @@ static enum status_code send(struct store_batch *batch, enum store_edge_kind kin
     return post(batch, &entry, st);
 }
 
+static bool is_written(const struct store_batch *batch, const struct edge *edge)
+{
+    struct store_key key;
+
+    store_key_edge(edge, STORE_OUT, &key);
+    return pending_find(&batch->pending, FAMILY_OUT, key.data, key.size) != NULL;
+}
+
 static enum status_code write_both(struct store_batch *batch, const struct edge *edge,
                                    struct edge_value *value, bool existed, struct status *st)
 {
@@ -132,13 +140,14 @@ static enum status_code write_both(struct store_batch *batch, const struct edge 
     return send(batch, STORE_PUT_IN, value->stamp, edge, value, st);
 }
 
-enum status_code edge_put(struct store_batch *batch, const struct edge *edge,
+enum status_code edge_put(struct store_batch *batch, const struct edge *edge, bool source_is_new,
                           struct edge_value *value, bool *ret_created, struct status *st)
 {
     struct edge_value old;
-    bool existed;
+    bool existed = false;
 
-    if (edge_get(batch, edge, STORE_OUT, &existed, &old, st) != STATUS_OK)
+    if ((!source_is_new || is_written(batch, edge)) &&
+        edge_get(batch, edge, STORE_OUT, &existed, &old, st) != STATUS_OK)
         return st->code;
     if (existed) {
         value->created_us = old.created_us;

@@ -276,8 +276,9 @@ enum status_code edge_get(struct store_batch *batch, const struct edge *edge,
                           struct status *st);
 
 /** Writes both records under a fresh stamp, which is set in @value, keeping created_us and
- * last_used_us where there is one. */
-enum status_code edge_put(struct store_batch *batch, const struct edge *edge,
+ * last_used_us where there is one. A source that the batch creates has none stored: there are no
+ * out records without their concept. */
+enum status_code edge_put(struct store_batch *batch, const struct edge *edge, bool source_is_new,
                           struct edge_value *value, bool *ret_created, struct status *st);
 
 /** Writes both records, @value as it is but for a fresh stamp; the edge must exist. */

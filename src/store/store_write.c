@@ -82,7 +82,8 @@ static enum status_code write_vector(struct store_batch *batch, const struct sto
 }
 
 static enum status_code write_associations(struct store_batch *batch,
-                                           const struct store_write *item, struct status *st)
+                                           const struct store_write *item, bool source_is_new,
+                                           struct status *st)
 {
     struct edge_value value;
     struct edge edge;
@@ -91,7 +92,7 @@ static enum status_code write_associations(struct store_batch *batch,
     for (size_t i = 0; i < item->association_count; i++) {
         value = edge_value_of(&item->associations[i]);
         if (parse_association(item, i, &edge, st) != STATUS_OK ||
-            edge_put(batch, &edge, &value, &created, st) != STATUS_OK)
+            edge_put(batch, &edge, source_is_new, &value, &created, st) != STATUS_OK)
             return st->code;
     }
     return STATUS_OK;
@@ -108,7 +109,7 @@ static enum status_code write_over(struct store_batch *batch, const struct store
     if (stored_concept_put(batch, &item->id, old, &concept, st) != STATUS_OK ||
         write_vector(batch, item, old, &ret->vector, st) != STATUS_OK)
         return st->code;
-    return write_associations(batch, item, st);
+    return write_associations(batch, item, !old->found, st);
 }
 
 /* What is wrong with the item goes to @ret, what is wrong with the store to @st. */

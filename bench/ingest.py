@@ -1,0 +1,122 @@
+"""bench/run ingest: Import over gRPC into empty servers, and Chroma in a process of its own beside it."""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+from bench.progress import Progress
+from bench.report import RESULTS, Report
+from bench.rpc.contender import Contender
+from bench.rpc.processes import Processes, free_ports, load
+from bench.vector.data import CACHE, WORDNET, wordnet
+
+SHARDS, BATCH, IN_FLIGHT, CONCEPTS = 4, 2048, 4, 117659
+IMPORT = "/sutra.v1.ConceptService/Import"
+FILES = {"texts and vectors": CACHE / "import-plain", "with 3.2 associations each": CACHE / "import"}
+
+
+def _options():
+    parser = argparse.ArgumentParser(prog="bench/run ingest")
+    parser.add_argument("--quick", action="store_true", help="three rounds instead of five, Chroma with fewer concepts")
+    return parser.parse_args()
+
+
+def _make_requests(built):
+    if not (CACHE / "wordnet.f32").exists():
+        wordnet(built)
+    for name, path in FILES.items():
+        plain = ["--plain"] if "vectors" in name else []
+        subprocess.run([f"{built}/bench/wordnet_requests", *plain, WORDNET, CACHE / "wordnet.f32", path, CACHE / "import-ids", str(BATCH)],
+                       check=True)
+
+
+def _peak_mib(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) / 1024
+
+
+@dataclass
+class Import:
+    """All of WordNet by one stream into empty servers, which end afterwards."""
+
+    built: str
+    file: pathlib.Path
+    routed: bool
+    peaks: dict = field(default_factory=dict)  # of memory, by kind of server: the greatest
+
+    def run(self):
+        with Processes(self.built) as processes:
+            router, *ports = free_ports(1 + SHARDS)
+            servers = self._cluster(processes, router, ports) if self.routed else {
+                "shard": [processes.shard("alone", router, "--train-threshold", "0")]}
+            pids = sum(servers.values(), [])
+            found = load(self.built, router, IMPORT, self.file, "--once", "--stream", "-n", IN_FLIGHT, pids=pids)
+            for kind, those in servers.items():
+                self.peaks[kind] = max(self.peaks.get(kind, 0), *map(_peak_mib, those))
+        cpu = found["cpu_us"]
+        return {"rate": CONCEPTS / found["seconds"], "client": found["calls"] * cpu["client"] / CONCEPTS,
+                **{kind: sum(found["calls"] * cpu[str(pid)] for pid in those) / CONCEPTS for kind, those in servers.items()}}
+
+    @staticmethod
+    def _cluster(processes, router, ports):
+        shards = ",".join(f"127.0.0.1:{port}" for port in ports)
+        pids = [processes.shard(f"shard-{i}", port, "--shards", shards, "--shard", str(i), "--train-threshold", "0")
+                for i, port in enumerate(ports)]
+        return {"router": [processes.router(router, shards)], "shards": pids}
+
+
+@dataclass
+class Case:
+    name: str
+    source: Import
+
+    def __post_init__(self):
+        self.contender = Contender(self.source.run)
+
+    def report(self, report, chroma):
+        rival = {"rival": "Chroma", "rival_value": chroma} if "vectors" in self.name else {}
+        cpu = ", ".join(f"{kind} {self.contender.median(kind):.1f}" for kind in ("client", *self.source.peaks))
+        memory = ", ".join(f"{kind} {peak:.0f}" for kind, peak in self.source.peaks.items())
+        report.add(f"Import of WordNet, {self.name}", self.contender.per_second, "concepts/s", threads=2, data=f"WordNet, {CONCEPTS:,} concepts",
+                   note=f"processor us per concept: {cpu}; greatest memory of one process, MiB: {memory}; rounds {self.contender.spread}", **rival)
+
+
+def _chroma(count):
+    """Concepts a second of the process that adds the first @count through Chroma's own API."""
+    command = [sys.executable, "-m", "bench.rivals.chroma", "ingest", FILES["texts and vectors"], str(count)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rate"]
+
+
+def main():
+    quick = _options().quick
+    rounds, chroma_count = (3, 10000) if quick else (5, CONCEPTS)
+    built = os.environ["SUTRA_BUILT"]
+    report = Report()
+    progress = Progress({"requests": 10, "imports": rounds * 4 * 4, "Chroma": chroma_count / 1000})
+    progress.part("requests")
+    progress.step(0, 1, "WordNet")
+    _make_requests(built)
+    cases = [Case(f"{what}, {'router, four shards' if routed else 'one shard'}", Import(built, file, routed))
+             for what, file in FILES.items() for routed in (True, False)]
+    progress.part("imports")
+    for i in range(rounds):
+        for j, case in enumerate(cases):
+            progress.step(i * len(cases) + j, rounds * len(cases), f"round {i + 1}, {case.name}")
+            case.contender.rounds.append(case.contender.run())
+    progress.part("Chroma")
+    progress.step(0, 1, f"{chroma_count:,} concepts")
+    chroma = _chroma(chroma_count)
+    progress.clear()
+    for case in cases:
+        case.report(report, chroma)
+    path = RESULTS / f"ingest{'-quick' if quick else ''}.json"
+    report.save(path)
+    print(f"{report.table()}\n\n{path}")
+
+
+main()
