@@ -29,14 +29,29 @@ void scatter_add(struct scatter *scatter, uint32_t shard, const ProtobufCMessage
         (struct scatter_part){ .shard = shard, .request = request, .scatter = scatter };
 }
 
+/* To another process the request goes encoded, for all of them once. */
+static void add_all(struct scatter *scatter, const ProtobufCMessage *request)
+{
+    const struct placement *placement = scatter->placement;
+    struct rpc_bytes *bytes = rpc_bytes_pack(request);
+
+    for (uint32_t i = 0; i < placement->topology->shard_count; i++) {
+        bool local = placement->local.shard != NULL && placement->local.index == i;
+        scatter_add(scatter, i, local ? request : NULL);
+        if (!local)
+            scatter->parts[i].bytes = rpc_bytes_share(bytes);
+    }
+    rpc_bytes_free(bytes);
+}
+
 struct scatter *scatter_new_all(struct placement *placement, struct rpc_call *parent,
                                 const char *method, const ProtobufCMessage *request)
 {
-    uint32_t shards = placement->topology->shard_count;
-    struct scatter *scatter = scatter_new(placement, parent, method, shards);
+    struct scatter *scatter =
+        scatter_new(placement, parent, method, placement->topology->shard_count);
 
-    for (uint32_t i = 0; scatter != NULL && i < shards; i++)
-        scatter_add(scatter, i, request);
+    if (scatter != NULL)
+        add_all(scatter, request);
     return scatter;
 }
 
