@@ -3,17 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/cluster/candidate_columns.h"
 #include "src/serve/limits.h"
 #include "src/vector/calibration.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
 static const size_t REPLIES_ARENA_BYTES = (size_t)1 << 30;
-
-struct candidate {
-    const char *id;
-    float approximate;
-    float refined;
-};
 
 /* The candidates of one query, from all shards. */
 struct found {
@@ -39,37 +34,30 @@ struct measuring {
 
 /* ---- Asking ---- */
 
-static bool is_sound(const struct measuring *m, const Sutra__Internal__V1__CandidatesResponse *r)
+static bool has_id(const struct candidate *candidate, const char *id)
 {
-    size_t sum = 0;
-
-    for (size_t q = 0; q < r->n_counts; q++)
-        sum += r->counts[q];
-    return r->n_counts == m->count && sum == r->n_ids && r->n_approximate == r->n_ids &&
-           r->n_refined == r->n_ids && r->settings != NULL;
+    return candidate->id_length == strlen(id) && memcmp(candidate->id, id, strlen(id)) == 0;
 }
 
 /* Adds a shard's candidates but for the queries themselves. */
-static void add_found(const struct measuring *m,
-                      const Sutra__Internal__V1__CandidatesResponse *reply, struct found *found)
+static void add_found(const struct measuring *m, struct candidate_columns *columns,
+                      struct found *found)
 {
-    size_t at = 0;
-
     for (size_t q = 0; q < m->count; q++)
-        for (size_t end = at + reply->counts[q]; at < end; at++)
-            if (strcmp(reply->ids[at], m->queries[q].id) != 0)
-                found[q].candidates[found[q].count++] =
-                    (struct candidate){ reply->ids[at], reply->approximate[at],
-                                        reply->refined[at] };
+        for (uint32_t left = columns->reply->counts[q]; left > 0; left--) {
+            struct candidate candidate = candidate_columns_next(columns);
+            if (!has_id(&candidate, m->queries[q].id))
+                found[q].candidates[found[q].count++] = candidate;
+        }
 }
 
-static bool make_room(const struct measuring *m, ProtobufCMessage *const *replies,
+static bool make_room(const struct measuring *m, const struct candidate_columns *columns,
                       struct arena *arena, struct found *found)
 {
     for (size_t q = 0; q < m->count; q++) {
         size_t capacity = 0;
         for (uint32_t s = 0; s < task_shards(m->task); s++)
-            capacity += ((const Sutra__Internal__V1__CandidatesResponse *)replies[s])->counts[q];
+            capacity += columns[s].reply->counts[q];
         found[q].candidates = arena_calloc(arena, capacity, sizeof *found[q].candidates);
         if (found[q].candidates == NULL)
             return false;
@@ -77,19 +65,33 @@ static bool make_room(const struct measuring *m, ProtobufCMessage *const *replie
     return true;
 }
 
-static enum status_code check_replies(const struct measuring *m, ProtobufCMessage *const *replies,
-                                      bool exact, struct status *st)
+static enum status_code open_reply(const struct measuring *m, uint32_t shard,
+                                   const Sutra__Internal__V1__CandidatesResponse *reply, bool exact,
+                                   struct candidate_columns *ret, struct status *st)
 {
-    for (uint32_t s = 0; s < task_shards(m->task); s++) {
-        const Sutra__Internal__V1__CandidatesResponse *reply =
-            (const Sutra__Internal__V1__CandidatesResponse *)replies[s];
-        if (!is_sound(m, reply))
-            return status_set(st, STATUS_INTERNAL, "columns of unequal length from shard %u", s);
-        if (!exact && reply->settings->codebook_version != m->info->version)
-            return status_set(st, STATUS_FAILED_PRECONDITION,
-                              "shard %u does not have this codebook", s);
-    }
+    if (candidate_columns_open(reply, m->count, ret, st) != STATUS_OK)
+        return status_wrap(st, "shard %u", shard);
+    if (!exact && reply->settings->codebook_version != m->info->version)
+        return status_set(st, STATUS_FAILED_PRECONDITION, "shard %u does not have this codebook",
+                          shard);
     return STATUS_OK;
+}
+
+/* The columns [shards] of their replies, in @arena. */
+static enum status_code open_replies(const struct measuring *m, ProtobufCMessage *const *replies,
+                                     bool exact, struct arena *arena,
+                                     struct candidate_columns **ret, struct status *st)
+{
+    uint32_t shards = task_shards(m->task);
+    struct candidate_columns *columns = arena_calloc(arena, shards, sizeof *columns);
+
+    if (columns == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    for (uint32_t s = 0; s < shards && st->code == STATUS_OK; s++)
+        open_reply(m, s, (const Sutra__Internal__V1__CandidatesResponse *)replies[s], exact,
+                   &columns[s], st);
+    *ret = columns;
+    return st->code;
 }
 
 static void add_scanned(const struct measuring *m,
@@ -106,6 +108,7 @@ static enum status_code search(const struct measuring *m, float reach, uint32_t 
                                struct scanned *ret_scanned, struct status *st)
 {
     Sutra__Internal__V1__CandidatesRequest request = SUTRA__INTERNAL__V1__CANDIDATES_REQUEST__INIT;
+    struct candidate_columns *columns = NULL;
     ProtobufCMessage **replies;
 
     request.queries.data = (uint8_t *)m->rows;
@@ -120,27 +123,30 @@ static enum status_code search(const struct measuring *m, float reach, uint32_t 
     if (task_ask(m->task, "Candidates", UINT32_MAX, &request.base,
                  &sutra__internal__v1__candidates_response__descriptor, arena, &replies,
                  st) != STATUS_OK ||
-        check_replies(m, replies, exact, st) != STATUS_OK)
+        open_replies(m, replies, exact, arena, &columns, st) != STATUS_OK)
         return st->code;
-    if (!make_room(m, replies, arena, ret_found))
+    if (!make_room(m, columns, arena, ret_found))
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     *ret_scanned = (struct scanned){ 0 };
     for (uint32_t s = 0; s < task_shards(m->task); s++) {
-        const Sutra__Internal__V1__CandidatesResponse *reply =
-            (const Sutra__Internal__V1__CandidatesResponse *)replies[s];
-        add_found(m, reply, ret_found);
-        add_scanned(m, reply, ret_scanned);
+        add_scanned(m, columns[s].reply, ret_scanned);
+        add_found(m, &columns[s], ret_found);
     }
     return STATUS_OK;
 }
 
 /* ---- Comparing ---- */
 
-static int compare(float a, float b, const char *id_a, const char *id_b)
+static int compare_ids(const struct candidate *a, const struct candidate *b)
+{
+    return concept_id_compare((const char *)a->id, a->id_length, (const char *)b->id, b->id_length);
+}
+
+static int compare(float a, float b, const struct candidate *x, const struct candidate *y)
 {
     if (a != b)
         return a > b ? -1 : 1;
-    return strcmp(id_a, id_b);
+    return compare_ids(x, y);
 }
 
 static int by_approximate(const void *a, const void *b)
@@ -148,7 +154,7 @@ static int by_approximate(const void *a, const void *b)
     const struct candidate *x = a;
     const struct candidate *y = b;
 
-    return compare(x->approximate, y->approximate, x->id, y->id);
+    return compare(x->approximate, y->approximate, x, y);
 }
 
 static int by_refined(const void *a, const void *b)
@@ -156,7 +162,7 @@ static int by_refined(const void *a, const void *b)
     const struct candidate *x = a;
     const struct candidate *y = b;
 
-    return compare(x->refined, y->refined, x->id, y->id);
+    return compare(x->refined, y->refined, x, y);
 }
 
 static void sort_found(struct found *found, int (*order)(const void *, const void *))
@@ -165,10 +171,10 @@ static void sort_found(struct found *found, int (*order)(const void *, const voi
         qsort(found->candidates, found->count, sizeof *found->candidates, order);
 }
 
-static bool holds(const struct found *found, const char *id)
+static bool holds(const struct found *found, const struct candidate *candidate)
 {
     for (size_t i = 0; i < found->count; i++)
-        if (strcmp(found->candidates[i].id, id) == 0)
+        if (compare_ids(&found->candidates[i], candidate) == 0)
             return true;
     return false;
 }
@@ -187,7 +193,7 @@ static size_t count_hits(const struct found *exact, const struct found *found, u
     if (best.count > CALIBRATION_K)
         best.count = CALIBRATION_K;
     for (size_t i = 0; i < exact->count; i++)
-        hits += holds(&best, exact->candidates[i].id);
+        hits += holds(&best, &exact->candidates[i]);
     return hits;
 }
 

@@ -7,56 +7,72 @@
 #include <string.h>
 
 #include "shard/op.h"
+#include "src/base/size.h"
 #include "src/vector/refine.h"
 #include "src/vector/topk.h"
 
-/* The columns of a CandidatesResponse while they grow. */
-struct columns {
+/* A request and what its queries come to. */
+struct search {
+    struct op *op;
+    const Sutra__Internal__V1__CandidatesRequest *request;
+    const float *queries; /* [n][LIMIT_DIMENSION] */
+    size_t n;
     Sutra__Internal__V1__CandidatesResponse *reply;
-    size_t capacity;
 };
 
-static enum status_code reserve(struct op *op, struct columns *c, size_t more, struct status *st)
-{
-    Sutra__Internal__V1__CandidatesResponse *reply = c->reply;
-    size_t need = reply->n_ids + more;
-    size_t capacity = c->capacity * 2 > need ? c->capacity * 2 : need;
-    char **ids;
-    float *approximate;
-    float *refined;
+/* ---- The reply ---- */
 
-    if (need <= c->capacity)
-        return STATUS_OK;
-    ids = arena_calloc(&op->arena, capacity, sizeof *ids);
-    approximate = arena_calloc(&op->arena, capacity, sizeof *approximate);
-    refined = arena_calloc(&op->arena, capacity, sizeof *refined);
-    if (ids == NULL || approximate == NULL || refined == NULL)
+static enum status_code make_reply(struct search *search, struct status *st)
+{
+    struct op *op = search->op;
+    Sutra__Internal__V1__CandidatesResponse *reply = op_new(op, sizeof *reply, st);
+
+    if (reply == NULL)
+        return st->code;
+    sutra__internal__v1__candidates_response__init(reply);
+    reply->settings = op_new(op, sizeof *reply->settings, st);
+    reply->counts = arena_calloc(&op->arena, search->n, sizeof *reply->counts);
+    reply->cut = arena_calloc(&op->arena, search->n, sizeof *reply->cut);
+    if (reply->settings == NULL || reply->counts == NULL || reply->cut == NULL)
         return limit_call_memory(st);
-    if (reply->n_ids > 0) {
-        memcpy(ids, reply->ids, reply->n_ids * sizeof *ids);
-        memcpy(approximate, reply->approximate, reply->n_ids * sizeof *approximate);
-        memcpy(refined, reply->refined, reply->n_ids * sizeof *refined);
-    }
-    reply->ids = ids;
-    reply->approximate = approximate;
-    reply->refined = refined;
-    c->capacity = capacity;
+    sutra__v1__search_settings__init(reply->settings);
+    op->message = &reply->base;
+    search->reply = reply;
     return STATUS_OK;
 }
 
-static enum status_code add_candidate(struct op *op, struct columns *c, const void *id,
-                                      size_t id_length, float approximate, float refined,
-                                      struct status *st)
+/* Columns for at most so many candidates, of all queries together. */
+static enum status_code make_columns(struct search *search, size_t candidates, size_t id_bytes,
+                                     struct status *st)
 {
-    Sutra__Internal__V1__CandidatesResponse *reply = c->reply;
-    char *text = arena_strndup(&op->arena, id, id_length);
+    struct arena *arena = &search->op->arena;
+    Sutra__Internal__V1__CandidatesResponse *reply = search->reply;
 
-    if (text == NULL)
+    reply->ids.data = arena_alloc(arena, id_bytes);
+    reply->id_lengths.data = arena_alloc(arena, candidates);
+    reply->approximate = arena_calloc(arena, candidates, sizeof *reply->approximate);
+    reply->refined = arena_calloc(arena, candidates, sizeof *reply->refined);
+    if (reply->ids.data == NULL || reply->id_lengths.data == NULL || reply->approximate == NULL ||
+        reply->refined == NULL)
         return limit_call_memory(st);
-    reply->ids[reply->n_ids++] = text;
+    return STATUS_OK;
+}
+
+static void add_candidate(Sutra__Internal__V1__CandidatesResponse *reply, const void *id,
+                          size_t id_length, float approximate, float refined)
+{
+    memcpy(reply->ids.data + reply->ids.len, id, id_length);
+    reply->ids.len += id_length;
+    reply->id_lengths.data[reply->id_lengths.len++] = (uint8_t)id_length;
     reply->approximate[reply->n_approximate++] = approximate;
     reply->refined[reply->n_refined++] = refined;
-    return STATUS_OK;
+}
+
+/* The candidates of a query are those that were added since the one before. */
+static void end_query(Sutra__Internal__V1__CandidatesResponse *reply, size_t before, bool cut)
+{
+    reply->counts[reply->n_counts++] = (uint32_t)(reply->id_lengths.len - before);
+    reply->cut[reply->n_cut++] = cut;
 }
 
 /* ---- Settings ---- */
@@ -90,10 +106,11 @@ static void choose_settings(const Sutra__Internal__V1__CandidatesRequest *reques
     settings->expected_recall = chosen == NULL ? 0 : chosen->recall;
 }
 
-/* What @request comes to with the codebook of @segment. */
-static void settle(struct op *op, const Sutra__Internal__V1__CandidatesRequest *request,
-                   struct segment *segment, Sutra__V1__SearchSettings *settings)
+/* What the request comes to with the codebook of @segment. */
+static void settle(const struct search *search, struct segment *segment)
 {
+    const Sutra__Internal__V1__CandidatesRequest *request = search->request;
+    Sutra__V1__SearchSettings *settings = search->reply->settings;
     struct codebook *codebook = segment_codebook(segment);
     struct calibration calibration;
 
@@ -104,7 +121,7 @@ static void settle(struct op *op, const Sutra__Internal__V1__CandidatesRequest *
     }
     settings->codebook_version = codebook_info(codebook)->version;
     settings->cells = codebook_info(codebook)->cells;
-    calibration = index_calibration(op->shard->index, settings->codebook_version);
+    calibration = index_calibration(search->op->shard->index, settings->codebook_version);
     if (request->rerank == 0 && request->nprobe == 0 && request->cell_reach == 0) {
         choose_settings(request, &calibration, settings);
         return;
@@ -117,10 +134,24 @@ static void settle(struct op *op, const Sutra__Internal__V1__CandidatesRequest *
         settings->expected_recall = calibration_expect(&calibration, settings->rerank);
 }
 
-/* What looking for the @n queries of @hits came to. */
-static void count_scanned(const struct segment_hits *hits, size_t n,
-                          Sutra__Internal__V1__CandidatesResponse *reply)
+/* How many of the best @r of all shards a shard with @slots slots holds at most: where an id lives
+ * is as good as random, so their number is binomial. Five standard deviations above the mean, and
+ * two for the skew where there are few: exceeded by less than one query in 100,000. */
+static size_t likely_share(size_t r, uint32_t slots)
 {
+    float share = (float)slots / SLOT_COUNT;
+    float mean = share * (float)r;
+
+    if (slots == 0 || slots >= SLOT_COUNT)
+        return r;
+    return size_min(r, (size_t)(mean + 5 * sqrtf(mean * (1 - share))) + 2);
+}
+
+/* What looking for the queries came to. */
+static void count_scanned(const struct search *search, const struct segment_hits *hits)
+{
+    Sutra__Internal__V1__CandidatesResponse *reply = search->reply;
+    size_t n = search->n;
     uint64_t cells = 0;
 
     for (size_t q = 0; q < n; q++) {
@@ -208,46 +239,71 @@ static enum status_code refine_unread(struct op *op, struct unread *unread,
 }
 
 /* A concept that was deleted since the scan has no vector any more and is no candidate. */
-static enum status_code add_hits(struct op *op, const struct segment_hits *hits, struct columns *c,
-                                 struct status *st)
+static void add_hits(const struct segment_hits *hits, bool cut,
+                     Sutra__Internal__V1__CandidatesResponse *reply)
 {
-    size_t before = c->reply->n_ids;
+    size_t before = reply->id_lengths.len;
 
-    if (reserve(op, c, hits->count, st) != STATUS_OK)
-        return st->code;
-    for (size_t i = 0; i < hits->count && st->code == STATUS_OK; i++) {
+    for (size_t i = 0; i < hits->count; i++) {
         const struct segment_hit *hit = &hits->hits[i];
         if (!isnan(hit->refined))
-            add_candidate(op, c, hit->id, hit->id_length, hit->approximate, hit->refined, st);
+            add_candidate(reply, hit->id, hit->id_length, hit->approximate, hit->refined);
     }
-    c->reply->counts[c->reply->n_counts++] = (uint32_t)(c->reply->n_ids - before);
+    end_query(reply, before, cut);
+}
+
+static enum status_code make_columns_for(struct search *search, const struct segment_hits *hits,
+                                         struct status *st)
+{
+    size_t candidates = 0;
+    size_t id_bytes = 0;
+
+    for (size_t q = 0; q < search->n; q++) {
+        candidates += hits[q].count;
+        for (size_t i = 0; i < hits[q].count; i++)
+            id_bytes += hits[q].hits[i].id_length;
+    }
+    return make_columns(search, candidates, id_bytes, st);
+}
+
+/* @wanted were looked for; none is left out unless @fewer than there may be. */
+static enum status_code add_all_hits(struct search *search, struct segment_hits *hits,
+                                     size_t wanted, bool fewer, struct status *st)
+{
+    struct unread unread;
+
+    if (make_columns_for(search, hits, st) != STATUS_OK)
+        return st->code;
+    arena_init(&unread.arena, LIMIT_CALL_ARENA_BYTES);
+    for (size_t q = 0; q < search->n && st->code == STATUS_OK; q++)
+        if (refine_unread(search->op, &unread, &hits[q], search->queries + q * LIMIT_DIMENSION,
+                          st) == STATUS_OK)
+            add_hits(&hits[q], fewer && hits[q].count == wanted, search->reply);
+    arena_deinit(&unread.arena);
     return st->code;
 }
 
-static enum status_code search_segment(struct op *op, struct segment *segment, const float *queries,
-                                       size_t n, size_t r, struct columns *c, struct status *st)
+static enum status_code search_segment(struct search *search, struct segment *segment,
+                                       struct status *st)
 {
-    const struct segment_search search = {
-        .r = r,
-        .reach = c->reply->settings->cell_reach,
-        .nprobe = c->reply->settings->nprobe,
+    const Sutra__V1__SearchSettings *settings = search->reply->settings;
+    size_t r = settings->rerank + search->request->extra;
+    const struct segment_search options = {
+        .r = likely_share(r, search->request->slots),
+        .reach = settings->cell_reach,
+        .nprobe = settings->nprobe,
         .cancelled = op_cancelled,
-        .context = op,
+        .context = search->op,
     };
-    struct segment_hits *hits = arena_calloc(&op->arena, n, sizeof *hits);
-    struct unread unread;
+    struct segment_hits *hits = arena_calloc(&search->op->arena, search->n, sizeof *hits);
 
     if (hits == NULL)
         return limit_call_memory(st);
-    if (segment_search(segment, queries, n, &search, &op->arena, hits, st) != STATUS_OK)
+    if (segment_search(segment, search->queries, search->n, &options, &search->op->arena, hits,
+                       st) != STATUS_OK)
         return st->code;
-    count_scanned(hits, n, c->reply);
-    arena_init(&unread.arena, LIMIT_CALL_ARENA_BYTES);
-    for (size_t q = 0; q < n && st->code == STATUS_OK; q++)
-        if (refine_unread(op, &unread, &hits[q], queries + q * LIMIT_DIMENSION, st) == STATUS_OK)
-            add_hits(op, &hits[q], c, st);
-    arena_deinit(&unread.arena);
-    return st->code;
+    count_scanned(search, hits);
+    return add_all_hits(search, hits, options.r, options.r < r, st);
 }
 
 /* ---- By all refinement vectors ---- */
@@ -312,32 +368,48 @@ static bool prepare_scan(struct exact_scan *scan, const float *queries, size_t r
     return true;
 }
 
-static enum status_code add_best(struct op *op, struct topk *best, struct columns *c,
-                                 struct status *st)
+static void add_best(struct topk *best, Sutra__Internal__V1__CandidatesResponse *reply)
 {
-    if (reserve(op, c, best->count, st) != STATUS_OK)
-        return st->code;
+    size_t before = reply->id_lengths.len;
+
     topk_sort(best);
-    for (size_t i = 0; i < best->count && st->code == STATUS_OK; i++) {
+    for (size_t i = 0; i < best->count; i++) {
         const struct topk_entry *entry = &best->entries[i];
-        add_candidate(op, c, entry->id, entry->id_length, entry->score, entry->score, st);
+        add_candidate(reply, entry->id, entry->id_length, entry->score, entry->score);
     }
-    c->reply->counts[c->reply->n_counts++] = (uint32_t)best->count;
-    return st->code;
+    end_query(reply, before, false);
 }
 
-static enum status_code search_exact(struct op *op, const float *queries, size_t n, size_t r,
-                                     struct columns *c, struct status *st)
+static enum status_code add_all_best(struct search *search, struct exact_scan *scan,
+                                     struct status *st)
 {
-    struct exact_scan scan = { .op = op, .n = n };
+    size_t candidates = 0;
+    size_t id_bytes = 0;
 
-    if (!prepare_scan(&scan, queries, r))
+    for (size_t q = 0; q < scan->n; q++) {
+        candidates += scan->best[q].count;
+        for (size_t i = 0; i < scan->best[q].count; i++)
+            id_bytes += scan->best[q].entries[i].id_length;
+    }
+    if (make_columns(search, candidates, id_bytes, st) != STATUS_OK)
+        return st->code;
+    for (size_t q = 0; q < scan->n; q++)
+        add_best(&scan->best[q], search->reply);
+    return STATUS_OK;
+}
+
+static enum status_code search_exact(struct search *search, struct status *st)
+{
+    const Sutra__Internal__V1__CandidatesRequest *request = search->request;
+    struct exact_scan scan = { .op = search->op, .n = search->n };
+
+    search->reply->settings->rerank = request->k;
+    search->reply->settings->expected_recall = 1;
+    if (!prepare_scan(&scan, search->queries, request->k + request->extra))
         return limit_call_memory(st);
-    if (store_scan_vectors(op->shard->store, scan_one, &scan, st) == STATUS_OK)
+    if (store_scan_vectors(search->op->shard->store, scan_one, &scan, st) == STATUS_OK)
         *st = scan.st;
-    for (size_t q = 0; q < n && st->code == STATUS_OK; q++)
-        add_best(op, &scan.best[q], c, st);
-    return st->code;
+    return st->code == STATUS_OK ? add_all_best(search, &scan, st) : st->code;
 }
 
 /* Products with what is not finite have no order. */
@@ -349,47 +421,39 @@ static bool all_finite(const float *values, size_t n)
     return true;
 }
 
-static enum status_code make_columns(struct op *op, size_t n, struct columns *ret,
-                                     struct status *st)
+static bool is_sound(const Sutra__Internal__V1__CandidatesRequest *request)
 {
-    ret->reply = op_new(op, sizeof *ret->reply, st);
-    if (ret->reply == NULL)
-        return st->code;
-    sutra__internal__v1__candidates_response__init(ret->reply);
-    ret->reply->settings = op_new(op, sizeof *ret->reply->settings, st);
-    ret->reply->counts = arena_calloc(&op->arena, n, sizeof *ret->reply->counts);
-    if (ret->reply->settings == NULL || ret->reply->counts == NULL)
-        return limit_call_memory(st);
-    sutra__v1__search_settings__init(ret->reply->settings);
-    op->message = &ret->reply->base;
-    return STATUS_OK;
+    size_t n = request->query_count;
+
+    return n <= LIMIT_BATCH_QUERIES &&
+           request->queries.len == n * LIMIT_DIMENSION * sizeof(float) && request->k >= 1 &&
+           request->k <= LIMIT_K && request->rerank <= LIMIT_RERANK && request->extra <= 1 &&
+           request->cell_reach >= 0 &&
+           all_finite((const float *)(const void *)request->queries.data, n * LIMIT_DIMENSION);
 }
 
 enum status_code op_candidates(struct op *op, struct status *st)
 {
     const Sutra__Internal__V1__CandidatesRequest *request =
         (const Sutra__Internal__V1__CandidatesRequest *)op->request;
-    const float *queries = (const float *)(const void *)request->queries.data;
-    size_t n = request->query_count;
+    struct search search = {
+        .op = op,
+        .request = request,
+        .queries = (const float *)(const void *)request->queries.data,
+        .n = request->query_count,
+    };
     struct segment *segment;
-    struct columns c = { 0 };
 
-    if (n > LIMIT_BATCH_QUERIES || request->queries.len != n * LIMIT_DIMENSION * sizeof *queries ||
-        request->k < 1 || request->k > LIMIT_K || request->rerank > LIMIT_RERANK ||
-        request->extra > 1 || !(request->cell_reach >= 0) ||
-        !all_finite(queries, n * LIMIT_DIMENSION))
+    if (!is_sound(request))
         return status_set(st, STATUS_INVALID_ARGUMENT, "%zu bytes for %zu queries, k %u, rerank %u",
-                          request->queries.len, n, request->k, request->rerank);
-    if (make_columns(op, n, &c, st) != STATUS_OK || n == 0)
+                          request->queries.len, search.n, request->k, request->rerank);
+    if (make_reply(&search, st) != STATUS_OK || search.n == 0)
         return st->code;
-    if (request->exact) {
-        c.reply->settings->rerank = request->k;
-        c.reply->settings->expected_recall = 1;
-        return search_exact(op, queries, n, request->k + request->extra, &c, st);
-    }
+    if (request->exact)
+        return search_exact(&search, st);
     segment = index_segment(op->shard->index, request->codebook_version);
-    settle(op, request, segment, c.reply->settings);
-    search_segment(op, segment, queries, n, c.reply->settings->rerank + request->extra, &c, st);
+    settle(&search, segment);
+    search_segment(&search, segment, st);
     segment_unref(segment);
     return st->code;
 }

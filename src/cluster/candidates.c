@@ -1,142 +1,50 @@
 #include "src/cluster/candidates.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "src/base/size.h"
+#include "src/cluster/candidate_columns.h"
 
-/* ---- Ranking ---- */
-
-static int compare_candidates(const void *a, const void *b)
-{
-    return topk_compare(&((const struct candidate *)a)->order,
-                        &((const struct candidate *)b)->order);
-}
-
-static void sort_candidates(struct ranking *ranking, bool by_refined)
-{
-    for (size_t i = 0; i < ranking->count; i++) {
-        struct candidate *candidate = &ranking->candidates[i];
-        candidate->order.score = by_refined ? candidate->refined : candidate->approximate;
-    }
-    if (ranking->count > 1)
-        qsort(ranking->candidates, ranking->count, sizeof *ranking->candidates, compare_candidates);
-}
-
-static void drop(struct ranking *ranking, const struct concept_id *id)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < ranking->count; i++) {
-        const struct topk_entry *order = &ranking->candidates[i].order;
-        if (concept_id_compare((const char *)order->id, order->id_length, id->data, id->length) !=
-            0)
-            ranking->candidates[kept++] = ranking->candidates[i];
-    }
-    ranking->count = kept;
-}
-
-static void cut(struct ranking *ranking, size_t count)
-{
-    if (ranking->count > count)
-        ranking->count = count;
-}
-
-/* Scores of two codebooks do not compare: of two only the refined scores do. */
-static void rank(struct candidates *c, bool one_codebook)
-{
-    for (size_t q = 0; q < c->n; q++) {
-        struct ranking *ranking = &c->rankings[q];
-        if (c->own[q].data != NULL)
-            drop(ranking, &c->own[q]);
-        if (one_codebook) {
-            sort_candidates(ranking, false);
-            cut(ranking, c->settings.rerank);
-        }
-        sort_candidates(ranking, true);
-        cut(ranking, c->size.k);
-    }
-}
-
-/* ---- Gathering ---- */
-
-static enum status_code grow(struct ranking *ranking, size_t more, struct arena *arena,
-                             struct status *st)
-{
-    size_t capacity = ranking->count + more;
-    struct candidate *candidates;
-
-    if (capacity <= ranking->capacity)
-        return STATUS_OK;
-    candidates = arena_calloc(arena, capacity, sizeof *candidates);
-    if (candidates == NULL)
-        return limit_call_memory(st);
-    if (ranking->count > 0)
-        memcpy(candidates, ranking->candidates, ranking->count * sizeof *candidates);
-    ranking->candidates = candidates;
-    ranking->capacity = capacity;
-    return STATUS_OK;
-}
-
-static enum status_code add_reply(struct candidates *c,
-                                  const Sutra__Internal__V1__CandidatesResponse *reply,
-                                  struct status *st)
-{
-    size_t at = 0;
-
-    if (reply->n_counts != c->n || reply->n_approximate != reply->n_ids ||
-        reply->n_refined != reply->n_ids)
-        return status_set(st, STATUS_INTERNAL, "columns of unequal length");
-    for (size_t q = 0; q < c->n; q++) {
-        struct ranking *ranking = &c->rankings[q];
-        uint32_t count = reply->counts[q];
-        if (count > reply->n_ids - at)
-            return status_set(st, STATUS_INTERNAL, "counts exceed the columns");
-        if (grow(ranking, count, verb_arena(c->verb), st) != STATUS_OK)
-            return st->code;
-        for (size_t end = at + count; at < end; at++) {
-            ranking->candidates[ranking->count++] = (struct candidate){
-                .order = { .id = (const uint8_t *)reply->ids[at],
-                           .id_length = (uint32_t)strlen(reply->ids[at]) },
-                .approximate = reply->approximate[at],
-                .refined = reply->refined[at],
-            };
-        }
-    }
-    return STATUS_OK;
-}
+/* ---- Replies ---- */
 
 /* The replies of the shards that answered. */
 struct replies {
     const Sutra__Internal__V1__CandidatesResponse **items;
-    const uint32_t *shards;
+    struct candidate_columns *columns;
     size_t count;
 };
+
+static enum status_code add_reply(struct candidates *c, const struct scatter_part *part,
+                                  struct replies *replies, struct status *st)
+{
+    const Sutra__Internal__V1__CandidatesResponse *reply;
+    ProtobufCMessage *message;
+
+    if (scatter_unpack(part, &sutra__internal__v1__candidates_response__descriptor,
+                       verb_arena(c->verb), &message, st) != STATUS_OK)
+        return st->code;
+    reply = (const Sutra__Internal__V1__CandidatesResponse *)message;
+    if (candidate_columns_open(reply, c->n, &replies->columns[replies->count], st) != STATUS_OK)
+        return status_wrap(st, "shard %u", part->shard);
+    replies->items[replies->count++] = reply;
+    return STATUS_OK;
+}
 
 static enum status_code unpack(struct candidates *c, const struct scatter *scatter,
                                struct replies *ret, struct status *st)
 {
     struct arena *arena = verb_arena(c->verb);
-    uint32_t *shards = arena_calloc(arena, scatter->count, sizeof *shards);
 
     ret->items = arena_calloc(arena, scatter->count,
                               sizeof(const Sutra__Internal__V1__CandidatesResponse *));
-    if (shards == NULL || ret->items == NULL)
+    ret->columns = arena_calloc(arena, scatter->count, sizeof *ret->columns);
+    if (ret->items == NULL || ret->columns == NULL)
         return limit_call_memory(st);
-    ret->shards = shards;
-    for (size_t i = 0; i < scatter->count && st->code == STATUS_OK; i++) {
-        const struct scatter_part *part = &scatter->parts[i];
-        ProtobufCMessage *message;
-        if (part->result.status.code != STATUS_OK ||
-            scatter_unpack(part, &sutra__internal__v1__candidates_response__descriptor, arena,
-                           &message, st) != STATUS_OK)
-            continue;
-        shards[ret->count] = part->shard;
-        ret->items[ret->count] = (const Sutra__Internal__V1__CandidatesResponse *)message;
-        if (ret->items[ret->count++]->settings == NULL)
-            status_set(st, STATUS_INTERNAL, "shard %u does not say what it searched with",
-                       part->shard);
-    }
+    for (size_t i = 0; i < scatter->count && st->code == STATUS_OK; i++)
+        if (scatter->parts[i].result.status.code == STATUS_OK)
+            add_reply(c, &scatter->parts[i], ret, st);
     return st->code;
 }
+
+/* ---- With what ---- */
 
 /* What the newest codebook was searched with. */
 static void choose_settings(struct candidates *c, const struct replies *replies)
@@ -165,27 +73,124 @@ static bool same_settings(const struct candidates *c, const struct replies *repl
     return same_codebook(c, replies);
 }
 
+/* ---- Ranking ---- */
+
+/* What the candidates of one query after the other are ranked in. */
+struct room {
+    struct candidate *candidates; /* of all shards */
+    struct ranking_list *lists;   /* [replies] */
+    struct topk_entry *entries;   /* [k] */
+};
+
+static size_t count_candidates(const struct replies *replies, size_t q)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < replies->count; i++)
+        count += replies->items[i]->counts[q];
+    return count;
+}
+
+static enum status_code make_room(struct candidates *c, const struct replies *replies,
+                                  struct room *ret, struct status *st)
+{
+    struct arena *arena = verb_arena(c->verb);
+    size_t most = 0;
+
+    for (size_t q = 0; q < c->n; q++)
+        most = size_max(most, count_candidates(replies, q));
+    ret->candidates = arena_alloc(arena, most * sizeof *ret->candidates);
+    ret->lists = arena_alloc(arena, replies->count * sizeof *ret->lists);
+    ret->entries = arena_alloc(arena, c->size.k * sizeof *ret->entries);
+    if (ret->candidates == NULL || ret->lists == NULL || ret->entries == NULL)
+        return limit_call_memory(st);
+    return STATUS_OK;
+}
+
+static void read_lists(const struct replies *replies, size_t q, const struct room *room)
+{
+    struct candidate *to = room->candidates;
+
+    for (size_t i = 0; i < replies->count; i++) {
+        const Sutra__Internal__V1__CandidatesResponse *reply = replies->items[i];
+        room->lists[i] = (struct ranking_list){ .candidates = to,
+                                                .count = reply->counts[q],
+                                                .cut = reply->n_cut > 0 && reply->cut[q] };
+        for (size_t j = 0; j < reply->counts[q]; j++)
+            *to++ = candidate_columns_next(&replies->columns[i]);
+    }
+}
+
+/* Scores of two codebooks do not compare: of two only the refined scores do. */
+static struct ranking_rule rule_of(const struct candidates *c, const struct replies *replies)
+{
+    return (struct ranking_rule){
+        .rerank = same_codebook(c, replies) ? c->settings.rerank : SIZE_MAX,
+        .k = c->size.k,
+    };
+}
+
+/* *ret_complete: whether the shards gave enough to tell. */
+static enum status_code rank(struct candidates *c, const struct replies *replies,
+                             bool *ret_complete, struct status *st)
+{
+    struct ranking_rule rule = rule_of(c, replies);
+    struct room room;
+
+    *ret_complete = true;
+    if (make_room(c, replies, &room, st) != STATUS_OK)
+        return st->code;
+    for (size_t q = 0; q < c->n && *ret_complete; q++) {
+        size_t most = size_min(c->size.k, count_candidates(replies, q));
+        struct ranking *ranking = &c->rankings[q];
+        ranking->candidates = arena_alloc(verb_arena(c->verb), most * sizeof *ranking->candidates);
+        if (ranking->candidates == NULL)
+            return limit_call_memory(st);
+        read_lists(replies, q, &room);
+        rule.own = &c->own[q];
+        *ret_complete = ranking_merge(&rule, room.lists, replies->count, room.entries, ranking);
+    }
+    return STATUS_OK;
+}
+
+/* ---- Asking ---- */
+
 static void ask(struct candidates *candidates);
 
 static void ask_again(struct candidates *c)
 {
-    c->asked_again = true;
+    c->missing->count = 0;
+    ask(c);
+}
+
+/* For what the newest codebook was searched with. */
+static void settle(struct candidates *c)
+{
+    c->settled = true;
     c->expected_recall = c->settings.expected_recall;
     c->request.codebook_version = c->settings.codebook_version;
     c->request.rerank = c->settings.rerank;
     c->request.cell_reach = c->settings.cell_reach;
     c->request.nprobe = c->settings.nprobe;
-    c->missing->count = 0;
-    ask(c);
 }
 
-static enum status_code merge(struct candidates *c, const struct replies *replies,
-                              struct status *st)
+/* Whether the answer is there, which needs all replies to be of one kind, and complete; otherwise
+ * the request has become one that will bring it. */
+static bool conclude(struct candidates *c, const struct replies *replies, struct status *st)
 {
-    for (size_t i = 0; i < replies->count; i++)
-        if (add_reply(c, replies->items[i], st) != STATUS_OK)
-            return status_wrap(st, "shard %u", replies->shards[i]);
-    return STATUS_OK;
+    bool complete;
+
+    choose_settings(c, replies);
+    if (!c->settled && !same_settings(c, replies)) {
+        settle(c);
+        return false;
+    }
+    if (c->settled)
+        c->settings.expected_recall = c->expected_recall;
+    if (rank(c, replies, &complete, st) != STATUS_OK || complete || c->request.slots == 0)
+        return true;
+    c->request.slots = 0;
+    return false;
 }
 
 static void are_in(struct scatter *scatter, void *ctx)
@@ -195,19 +200,10 @@ static void are_in(struct scatter *scatter, void *ctx)
     struct status st = { 0 };
 
     if (scatter_check(scatter, verb_arena(c->verb), c->missing, &st) == STATUS_OK &&
-        unpack(c, scatter, &replies, &st) == STATUS_OK) {
-        choose_settings(c, &replies);
-        if (!c->asked_again && !same_settings(c, &replies)) {
-            ask_again(c);
-            return;
-        }
-        if (c->asked_again)
-            c->settings.expected_recall = c->expected_recall;
-        merge(c, &replies, &st);
-    }
-    if (st.code == STATUS_OK)
-        rank(c, same_codebook(c, &replies));
-    c->done(c, &st);
+        unpack(c, scatter, &replies, &st) == STATUS_OK && !conclude(c, &replies, &st))
+        ask_again(c);
+    else
+        c->done(c, &st);
 }
 
 static void ask(struct candidates *c)
@@ -247,5 +243,6 @@ void candidates_run(struct candidates *c)
     request->nprobe = c->size.nprobe;
     request->recall_target = c->size.recall_target;
     request->exact = c->size.exact;
+    request->slots = c->verb->placement->most_slots;
     ask(c);
 }

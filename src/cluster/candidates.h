@@ -2,33 +2,22 @@
 #define SUTRA_CLUSTER_CANDIDATES_H
 
 /**
- * The middle of a search: every shard gives its best R candidates with both scores, the best R of
- * all by approximate score are ordered by refined score, the best k of those are the result. Both
- * orders are total (score, then id), so it does not depend on how many shards there are.
+ * The middle of a search: every shard gives candidates with both scores, and ranking.h makes the
+ * answer of them.
+ *
+ * Of the best R of all a shard holds about as many as its share of the slots, and gives only a few
+ * more: to find, read and send R would be most of its work. Where that turns out to be too few,
+ * all are asked once more, for R.
  *
  * While a codebook is being replaced, shards may answer with different ones, and while settings are
  * being spread, with different R: then all are asked once more for the newest of the answers.
  */
 
 #include "src/cluster/cluster_internal.h"
+#include "src/cluster/ranking.h"
 #include "src/ids/concept_id.h"
-#include "src/vector/topk.h"
 
 struct candidates;
-
-/* A candidate, from any shard. */
-struct candidate {
-    struct topk_entry order; /* score and id; the score in force */
-    float approximate;
-    float refined;
-};
-
-/* One query's candidates; in the end its hits. */
-struct ranking {
-    struct candidate *candidates;
-    size_t count;
-    size_t capacity;
-};
 
 typedef void candidates_done_fn(struct candidates *candidates, const struct status *st);
 
@@ -48,8 +37,8 @@ struct candidates {
     struct ranking *rankings; /* [n] */
     Sutra__V1__SearchSettings settings;
     Sutra__Internal__V1__CandidatesRequest request;
-    bool asked_again;
-    float expected_recall; /* as the first answer had it: the second was told what to do */
+    bool settled;          /* the shards are told what to search with */
+    float expected_recall; /* as they had it before: of what they are told they do not know it */
 };
 
 /** `done` comes exactly once. */

@@ -23,6 +23,18 @@ static enum status_code open_channels(struct placement *placement, struct rpc_lo
     return STATUS_OK;
 }
 
+static uint32_t count_most_slots(const struct topology *topology)
+{
+    uint32_t counts[TOPOLOGY_MAX_SHARDS] = { 0 };
+    uint32_t most = 0;
+
+    for (size_t slot = 0; slot < SLOT_COUNT; slot++) {
+        uint32_t count = ++counts[topology->owner[slot]];
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
 enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
                                const struct local_shard *local, struct placement **ret,
                                struct status *st)
@@ -33,6 +45,7 @@ enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     placement->refs = 1;
     placement->topology = topology_ref(topology);
+    placement->most_slots = count_most_slots(topology);
     if (local != NULL)
         placement->local = *local;
     placement->channels = calloc(topology->shard_count, sizeof(struct rpc_channel *));

@@ -34,6 +34,7 @@ struct placement {
     struct topology *topology;
     struct local_shard local;
     struct rpc_channel **channels; /* [shard_count]; NULL at the local one */
+    uint32_t most_slots;           /* of one shard */
     uint32_t refs;
 };
 

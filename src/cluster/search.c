@@ -66,7 +66,7 @@ static Sutra__V1__Hit *make_hit(const struct search *search, const struct candid
     if (hit == NULL)
         return NULL;
     sutra__v1__hit__init(hit);
-    hit->id = arena_strndup(arena, (const char *)candidate->order.id, candidate->order.id_length);
+    hit->id = arena_strndup(arena, (const char *)candidate->id, candidate->id_length);
     hit->score = clamp_cosine(candidate->refined);
     hit->approximate_score = clamp_cosine(candidate->approximate);
     if (hit->id == NULL)
@@ -174,9 +174,8 @@ static void fetch_concepts(struct search *search)
     }
     for (size_t q = 0; q < search->n; q++) {
         for (size_t i = 0; i < search->candidates.rankings[q].count; i++) {
-            const struct topk_entry *order = &search->candidates.rankings[q].candidates[i].order;
-            search->hit_ids[place++] =
-                concept_id_trusted((const char *)order->id, order->id_length);
+            const struct candidate *hit = &search->candidates.rankings[q].candidates[i];
+            search->hit_ids[place++] = concept_id_trusted((const char *)hit->id, hit->id_length);
         }
     }
     search->fetch = (struct fetch){

@@ -1,15 +1,17 @@
 /*
  * The readers of batches, against protobuf-c: what that takes for a request with good ids, they
- * read as the same request.
+ * read as the same request. And the reader of candidates, which stays inside its columns.
  */
 
 #include <string.h>
 
 #include "src/cluster/batch_get_wire.h"
+#include "src/cluster/candidate_columns.h"
 #include "src/cluster/distance_wire.h"
 #include "src/rpc/bytes.h"
 #include "src/serve/limits.h"
 #include "src/serve/wire.h"
+#include "sutra/internal/v1/shard_service.pb-c.h"
 #include "sutra/v1/concept_service.pb-c.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -163,4 +165,66 @@ bool fuzz_distance_seed(size_t n, struct buf *ret)
     wire_put_varint(ret, 2, n == 2);
     buf_deinit(&pair);
     return n <= 3;
+}
+
+/* ---- Candidates ---- */
+
+enum { CANDIDATE_QUERIES = 2 };
+
+static void check_candidates(const Sutra__Internal__V1__CandidatesResponse *reply,
+                             struct candidate_columns *columns)
+{
+    size_t left = 0;
+    const uint8_t *end = reply->ids.data;
+
+    for (size_t q = 0; q < CANDIDATE_QUERIES; q++)
+        left += reply->counts[q];
+    for (; left > 0; left--) {
+        struct candidate candidate = candidate_columns_next(columns);
+        fuzz_require(candidate.id == end && candidate.id_length > 0, "ids follow each other");
+        end += candidate.id_length;
+    }
+    fuzz_require(end == reply->ids.data + reply->ids.len, "ids are read to their end");
+}
+
+int fuzz_candidates(const uint8_t *data, size_t size)
+{
+    struct rpc_bytes *bytes = rpc_bytes_copy(data, size);
+    const Sutra__Internal__V1__CandidatesResponse *reply;
+    struct candidate_columns columns;
+    struct status st = { 0 };
+    struct arena arena;
+
+    arena_init(&arena, ARENA_BYTES);
+    reply = (const Sutra__Internal__V1__CandidatesResponse *)unpack(
+        bytes, &sutra__internal__v1__candidates_response__descriptor, &arena);
+    if (reply != NULL &&
+        candidate_columns_open(reply, CANDIDATE_QUERIES, &columns, &st) == STATUS_OK)
+        check_candidates(reply, &columns);
+    arena_deinit(&arena);
+    rpc_bytes_free(bytes);
+    return 0;
+}
+
+bool fuzz_candidates_seed(size_t n, struct buf *ret)
+{
+    Sutra__V1__SearchSettings settings = SUTRA__V1__SEARCH_SETTINGS__INIT;
+    Sutra__Internal__V1__CandidatesResponse reply = SUTRA__INTERNAL__V1__CANDIDATES_RESPONSE__INIT;
+    float scores[] = { 1, 0.5f, 0.25f };
+    uint32_t counts[] = { (uint32_t)n, (uint32_t)(3 - n) };
+    protobuf_c_boolean cut[] = { true, false };
+
+    if (n > 3)
+        return false;
+    reply.settings = &settings;
+    reply.counts = counts;
+    reply.cut = cut;
+    reply.n_counts = reply.n_cut = CANDIDATE_QUERIES;
+    reply.approximate = reply.refined = scores;
+    reply.n_approximate = reply.n_refined = 3;
+    reply.ids = (ProtobufCBinaryData){ .data = (uint8_t[]){ "tidesmoon" }, .len = 9 };
+    reply.id_lengths = (ProtobufCBinaryData){ .data = (uint8_t[]){ 5, 3, 1 }, .len = 3 };
+    protobuf_c_message_pack(&reply.base,
+                            buf_extend(ret, protobuf_c_message_get_packed_size(&reply.base)));
+    return true;
 }

@@ -371,3 +371,8 @@ Test(fuzz, distance)
 {
     replay("distance", fuzz_distance, fuzz_distance_seed, CASES);
 }
+
+Test(fuzz, candidates)
+{
+    replay("candidates", fuzz_candidates, fuzz_candidates_seed, CASES);
+}

@@ -14,6 +14,7 @@
 
 #include "src/base/buf.h"
 #include "src/base/clock.h"
+#include "src/ids/concept_id.h"
 #include "src/rpc/loop.h"
 #include "src/rpc/sync_client.h"
 #include "tests/support/fixture.h"
@@ -349,4 +350,78 @@ Test(same_answers, from_the_router_and_from_every_shard, .fini = stop, .timeout 
             cr_expect_str_eq(by_shard->hits[h]->id, by_router->hits[h]->id, "shard %u, %zu", i, h);
         client_close(client);
     }
+}
+
+/* ---- What is near lies in one shard ---- */
+
+enum { CROWD = 150, OTHERS = 300, CROWD_SHARDS = 4 };
+
+static const uint64_t CROWD_SEED = UINT32_MAX; /* no concept's vector */
+
+static bool is_of_crowd(const char *id)
+{
+    return concept_id_trusted(id, strlen(id)).slot < SLOT_COUNT / CROWD_SHARDS;
+}
+
+/* Each a little farther from the vector of CROWD_SEED than the one before. */
+static void crowd_around(Sutra__V1__ConceptInput *input, size_t place)
+{
+    float *vector = arena_alloc(&f.arena, TEST_DIMENSION * sizeof *vector);
+
+    test_vector(CROWD_SEED, vector);
+    vector[place % TEST_DIMENSION] += 0.0005f * (float)(1 + place);
+    input->embedding = arena_alloc(&f.arena, sizeof *input->embedding);
+    sutra__v1__embedding__init(input->embedding);
+    input->embedding->values = vector;
+    input->embedding->n_values = TEST_DIMENSION;
+}
+
+/* A crowd of the first shard's, and others anywhere. */
+static void write_crowd(void)
+{
+    Sutra__V1__LearnBatchRequest request = SUTRA__V1__LEARN_BATCH_REQUEST__INIT;
+    Sutra__V1__ConceptInput *items[CROWD + OTHERS];
+    Sutra__V1__LearnBatchResponse *reply;
+    struct status st = { 0 };
+    size_t crowd = 0;
+    size_t others = 0;
+
+    for (uint64_t number = 0; crowd < CROWD || others < OTHERS; number++) {
+        Sutra__V1__ConceptInput *input = test_concept(number, 0, &f.arena);
+        bool near = is_of_crowd(input->id);
+        if (near ? crowd == CROWD : others == OTHERS)
+            continue;
+        items[crowd + others] = input;
+        if (near)
+            crowd_around(input, crowd);
+        *(near ? &crowd : &others) += 1;
+    }
+    request.items = items;
+    request.n_items = CROWD + OTHERS;
+    client_learn_batch(f.client, &request, &f.arena, &reply, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    arena_reset(&f.arena);
+}
+
+/* A shard at first gives little more than its share of what is reranked; here that is not enough.
+ */
+Test(same_answers, also_where_one_shard_has_all_that_is_near, .fini = stop, .timeout = 300)
+{
+    const struct test_cluster_options options = { .shards = CROWD_SHARDS, .router = true };
+    Sutra__V1__SearchRequest request = SUTRA__V1__SEARCH_REQUEST__INIT;
+    Sutra__V1__Query query = SUTRA__V1__QUERY__INIT;
+    Sutra__V1__SearchResponse *reply;
+    struct status st = { 0 };
+
+    test_fixture_start(&f, &options);
+    write_crowd();
+    query.by_case = SUTRA__V1__QUERY__BY_EMBEDDING;
+    query.embedding = test_embedding(CROWD_SEED, &f.arena);
+    request.query = &query;
+    request.k = CROWD - 10;
+    client_search(f.client, &request, &f.arena, &reply, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    cr_assert_eq(reply->n_hits, CROWD - 10);
+    for (size_t i = 0; i < reply->n_hits; i++)
+        cr_expect(is_of_crowd(reply->hits[i]->id), "%s", reply->hits[i]->id);
 }
