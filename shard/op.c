@@ -9,8 +9,13 @@ struct op_method {
     const char *name;
     op_fn *run;
     bool quick; /* does not wait for the disk as a rule */
-    bool raw;   /* reads op.encoded itself */
+    /* Or whether this one request is so quick that to wake a thread for it would take longer; asked
+     * of small requests, decoded. */
+    bool (*is_quick)(const struct op *op);
+    bool raw; /* reads op.encoded itself */
 };
+
+enum { SMALL_REQUEST_BYTES = 4096 };
 
 static const struct op_method op_methods[] = {
     { .name = "Get", .run = op_get, .quick = true },
@@ -22,7 +27,7 @@ static const struct op_method op_methods[] = {
     { .name = "Write", .run = op_write },
     { .name = "BatchGet", .run = op_batch_get, .raw = true },
     { .name = "ListPage", .run = op_list_page },
-    { .name = "Candidates", .run = op_candidates },
+    { .name = "Candidates", .run = op_candidates, .is_quick = op_candidates_is_quick },
     { .name = "Vectors", .run = op_vectors },
     { .name = "Distance", .run = op_distance, .raw = true },
     { .name = "Stats", .run = op_stats },
@@ -59,6 +64,7 @@ struct op_run {
     void *ctx;
 };
 
+/* Once. */
 static enum status_code decode(struct op_run *run, struct status *st)
 {
     const ProtobufCMethodDescriptor *method =
@@ -69,9 +75,12 @@ static enum status_code decode(struct op_run *run, struct status *st)
         run->op.encoded = rpc_bytes_pack(run->op.request);
     if (run->method->raw || run->op.encoded == NULL)
         return STATUS_OK;
-    if (rpc_bytes_unpack(run->op.encoded, method->input, &run->op.arena, &message, st) == STATUS_OK)
-        run->op.request = message;
-    return st->code;
+    if (rpc_bytes_unpack(run->op.encoded, method->input, &run->op.arena, &message, st) != STATUS_OK)
+        return st->code;
+    run->op.request = message;
+    rpc_bytes_free(run->op.encoded);
+    run->op.encoded = NULL;
+    return STATUS_OK;
 }
 
 static void answer(struct op_run *run, struct status *st)
@@ -95,6 +104,14 @@ static void answer(struct op_run *run, struct status *st)
     rpc_result_deinit(&result);
 }
 
+static void end_op(struct op_run *run, struct status *st)
+{
+    answer(run, st);
+    arena_deinit(&run->op.arena);
+    rpc_bytes_free(run->op.encoded);
+    free(run);
+}
+
 static void run_op(struct pool_job *job)
 {
     struct op_run *run = (struct op_run *)job;
@@ -104,10 +121,19 @@ static void run_op(struct pool_job *job)
         status_set(&st, STATUS_CANCELLED, "nobody waits for the answer any more");
     else if (decode(run, &st) == STATUS_OK)
         run->method->run(&run->op, &st);
-    answer(run, &st);
-    arena_deinit(&run->op.arena);
-    rpc_bytes_free(run->op.encoded);
-    free(run);
+    end_op(run, &st);
+}
+
+/* Whether to run where the request arrived. One that cannot be decoded takes no time either. */
+static bool is_quick(struct op_run *run)
+{
+    struct status st = { 0 };
+
+    if (run->method->is_quick == NULL)
+        return run->method->quick;
+    if (run->op.encoded != NULL && rpc_bytes_size(run->op.encoded) > SMALL_REQUEST_BYTES)
+        return false;
+    return decode(run, &st) != STATUS_OK || run->method->is_quick(&run->op);
 }
 
 /* *Takes* run->op.encoded. */
@@ -121,7 +147,7 @@ static void start_op(const struct op_run *start)
     *run = *start;
     arena_init(&run->op.arena, LIMIT_CALL_ARENA_BYTES);
     run->job.run = run_op;
-    if (run->method->quick) {
+    if (is_quick(run)) {
         run_op(&run->job);
         return;
     }
@@ -129,9 +155,7 @@ static void start_op(const struct op_run *start)
         return;
     status_set_reason(&st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
                       "too many requests wait for this shard");
-    answer(run, &st);
-    rpc_bytes_free(run->op.encoded);
-    free(run);
+    end_op(run, &st);
 }
 
 /* ---- From this process ---- */

@@ -4,8 +4,8 @@
 /**
  * One request to this shard, from another process or from the cluster library in this one.
  *
- * An op is a plain function that may block; it fills in a reply or a status. Those marked quick run
- * where the request arrives, the others on the shard's pool. Each has its own arena.
+ * An op is a plain function that may block; it fills in a reply or a status. Quick ones run where
+ * the request arrives, the others on the shard's pool. Each has its own arena.
  */
 
 #include "shard/shard.h"
@@ -74,6 +74,7 @@ op_fn op_get, op_batch_get, op_list_page, op_stats;
 op_fn op_write, op_delete, op_reinforce;
 op_fn op_associate, op_dissociate, op_neighbors, op_apply_edges;
 op_fn op_candidates, op_vectors, op_distance;
+bool op_candidates_is_quick(const struct op *op);
 op_fn op_train, op_sample, op_install_codebook, op_switch_codebook, op_calibrate, op_cell_sizes;
 
 #endif

@@ -432,6 +432,35 @@ static bool is_sound(const Sutra__Internal__V1__CandidatesRequest *request)
            all_finite((const float *)(const void *)request->queries.data, n * LIMIT_DIMENSION);
 }
 
+/* A search of this size takes some tens of microseconds, about as long as it takes until a thread
+ * of the pool has it and the loop its answer. */
+enum { QUICK_CONCEPTS = 1 << 15, QUICK_RERANK = 200 };
+
+/* Whether there are codes to look at, few, and every row is in memory that will be looked at. */
+static bool is_quick_to_search(const struct index *index, struct segment *segment)
+{
+    struct segment_stats stats = segment_stats(segment);
+
+    return segment_codebook(segment) != NULL && stats.count <= QUICK_CONCEPTS &&
+           (stats.rows == stats.count || !index_rows(index).kept);
+}
+
+bool op_candidates_is_quick(const struct op *op)
+{
+    const Sutra__Internal__V1__CandidatesRequest *request =
+        (const Sutra__Internal__V1__CandidatesRequest *)op->request;
+    struct segment *segment;
+    bool quick;
+
+    if (request->query_count != 1 || request->exact || request->k > QUICK_RERANK ||
+        request->rerank > QUICK_RERANK)
+        return false;
+    segment = index_segment(op->shard->index, request->codebook_version);
+    quick = is_quick_to_search(op->shard->index, segment);
+    segment_unref(segment);
+    return quick;
+}
+
 enum status_code op_candidates(struct op *op, struct status *st)
 {
     const Sutra__Internal__V1__CandidatesRequest *request =
