@@ -17,7 +17,8 @@
 struct rpc_loop;
 
 /** Settles the allocator for large messages (glibc would give memory back after each and fault it
- * in again). Call once at the start of main(), before any thread. */
+ * in again), and keeps gRPC from looking for deadlocks of its own. Call once at the start of
+ * main(), before any thread. */
 void rpc_init(void);
 
 /** Starts the thread. RESOURCE_EXHAUSTED when there is none to be had. */
