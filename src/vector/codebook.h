@@ -169,8 +169,9 @@ void codebook_query_cells(const struct codebook *codebook, const float *unit, si
                           uint32_t *ret_cells);
 
 /**
- * The cells whose cosine with the query stays behind that of the nearest by at most @reach > 0,
- * best first: few where the nearest stands alone, many where a dense region is spread over many.
+ * The cells whose cosine with the query stays behind that of the nearest by at most @reach > 0, the
+ * nearest first, the others in no order: few where the nearest stands alone, many where a dense
+ * region is spread over many.
  * Scans less for the same recall than a fixed number (Chen et al.: SPANN, NeurIPS 2021, §3.3).
  * Found by the codes of the cells first, so one at the edge may be missing. @query was prepared for
  * @unit. @ret_cells [l]; returns how many, at least 1; l > 0.

@@ -144,29 +144,34 @@ static int32_t score_cells(const struct codebook *codebook, const int8_t *values
     return greatest;
 }
 
+static void swap(uint32_t *a, uint32_t *b)
+{
+    uint32_t was = *a;
+
+    *a = *b;
+    *b = was;
+}
+
 size_t codebook_query_cells_within(const struct codebook *codebook,
                                    const struct codebook_query *query, const float *unit,
                                    float reach, uint32_t *ret_cells)
 {
     int8_t values[VECTOR_MAX_DIMENSION] __attribute__((aligned(64)));
     int32_t sums[CODEBOOK_MAX_CELLS];
-    uint64_t heap[CODEBOOK_MAX_CELLS];
     size_t d = codebook->info.dimension;
     float unit_of_sums = refine_quantise(unit, d, values) * codebook->cell_unit;
     size_t rough = choose_roughly(codebook, query, reach, ret_cells);
     int32_t greatest = score_cells(codebook, values, ret_cells, rough, sums);
     float least = (float)greatest - reach / unit_of_sums;
+    size_t nearest = 0;
     size_t count = 0;
 
     for (size_t i = 0; i < rough; i++) {
-        heap[count] = 0;
         ret_cells[count] = ret_cells[i];
-        sums[count] = sums[i];
+        nearest = sums[i] == greatest ? count : nearest;
         count += (float)sums[i] >= least;
     }
-    for (size_t i = 0; i < count; i++)
-        replace_root(heap, count, key_of(sums[i], ret_cells[i]));
-    unload(heap, count, ret_cells);
+    swap(&ret_cells[0], &ret_cells[nearest]);
     return count;
 }
 
