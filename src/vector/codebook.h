@@ -164,6 +164,10 @@ struct codebook_query {
 void codebook_query_init(struct codebook_query *query, const struct codebook *codebook,
                          const float *unit);
 
+/** The same for @units [n][d], together cheaper than one after the other. */
+void codebook_query_init_many(struct codebook_query *queries, const struct codebook *codebook,
+                              const float *units, size_t n);
+
 /** The @nprobe cells nearest to @unit, best first (ties: lowest number); nprobe <= l, l > 0. */
 void codebook_query_cells(const struct codebook *codebook, const float *unit, size_t nprobe,
                           uint32_t *ret_cells);

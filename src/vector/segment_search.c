@@ -76,11 +76,11 @@ static void prepare(struct search *search, const float *units)
     size_t d = segment->dimension;
 
     search->probes.count = 0;
+    if (searching->codes != NULL)
+        codebook_query_init_many(searching->codes, segment->codebook, units, searching->queries);
     for (size_t i = 0; i < searching->queries; i++) {
         if (searching->codes == NULL)
             refine_query_init(&searching->rows[i], segment->refine, units + i * d, d);
-        else
-            codebook_query_init(&searching->codes[i], segment->codebook, units + i * d);
         searching->scanned_codes[i] = 0;
         searching->scanned_cells[i] = 0;
         if (search->probes.most > 0)

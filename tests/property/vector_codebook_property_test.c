@@ -149,6 +149,27 @@ Test(vector_codebook, queries_have_the_same_bits_on_every_kernel)
     codebook_unref(codebook);
 }
 
+Test(vector_codebook, queries_prepared_together_have_the_same_bits_as_alone)
+{
+    enum { TOGETHER = 11 };
+    static struct codebook_query together[TOGETHER], alone;
+    struct vector_random random = { 14 };
+    struct codebook *codebook = with_cells(14);
+    float *rows = vector_random_units(&random, TOGETHER, D, TOGETHER);
+
+    for (size_t k = 0; k < KERNELS_KNOWN; k++) {
+        if (!vector_kernel_select(KERNELS[k]))
+            continue;
+        codebook_query_init_many(together, codebook, rows, TOGETHER);
+        for (size_t i = 0; i < TOGETHER; i++) {
+            codebook_query_init(&alone, codebook, rows + i * D);
+            cr_assert(memcmp(&together[i], &alone, sizeof alone) == 0, "%s, %zu", KERNELS[k], i);
+        }
+    }
+    free(rows);
+    codebook_unref(codebook);
+}
+
 Test(vector_codebook, a_parsed_codebook_does_what_the_trained_one_does)
 {
     static struct codebook_query query, parsed_query;
