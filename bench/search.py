@@ -14,7 +14,7 @@ from bench.rpc.contender import Contender
 from bench.rpc.processes import Processes, free_ports, load
 from bench.vector.data import CACHE, K, QUERIES, WORDNET, wordnet
 
-SHARDS, BATCH, TARGETS = 4, 100, (0.95, 0.98)
+SHARDS, BATCH, TARGETS = 4, 100, (0.96, 0.98)  # of 0.95, 0.949 comes out
 IN_FLIGHT, BATCHES_IN_FLIGHT = 16, 4
 SERVICE = "/sutra.v1.ConceptService"
 
