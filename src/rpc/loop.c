@@ -1,7 +1,6 @@
 #include "src/rpc/loop.h"
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -39,19 +38,19 @@ struct posted {
 
 static _Thread_local const struct rpc_loop *current_loop;
 
-/* absl::SetMutexDeadlockDetectionMode(kIgnore), under the name that Debian's inline namespace gives
- * it. Its libraries are built without NDEBUG, so that gRPC's every lock and unlock would walk a
- * graph of who waits for whom: 7 % of what a search over several shards takes. A gRPC that has no
- * such function does not do that. */
+/* absl::SetMutexDeadlockDetectionMode(), under the name that Debian's inline namespace gives it;
+ * NULL where a gRPC has no such function. */
+extern void absl_set_deadlock_detection(int mode) __asm__(
+    "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE") __attribute__((weak));
+
+/* Debian's libraries are built without NDEBUG, so that gRPC's every lock and unlock would walk a
+ * graph of who waits for whom: 7 % of what a search over several shards takes. */
 static void trust_lock_order(void)
 {
     enum { IGNORE = 0 };
-    void (*set_mode)(int mode);
 
-    *(void **)&set_mode = dlsym(
-        RTLD_DEFAULT, "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE");
-    if (set_mode != NULL)
-        set_mode(IGNORE);
+    if (absl_set_deadlock_detection != NULL)
+        absl_set_deadlock_detection(IGNORE);
 }
 
 void rpc_init(void)
