@@ -11,6 +11,9 @@ struct id_locks {
     pthread_mutex_t mutex;
     pthread_cond_t released;
     unsigned waiting;
+    pthread_cond_t holders_gone;
+    unsigned holders[2]; /* sets that are held, or about to be: of an even, of an odd epoch */
+    unsigned epoch;
     uint64_t *held;  /* [capacity], FREE where there is none */
     size_t count;    /* at most half of the capacity */
     size_t capacity; /* a power of two */
@@ -85,6 +88,7 @@ struct id_locks *id_locks_new(void)
     }
     pthread_mutex_init(&locks->mutex, NULL);
     pthread_cond_init(&locks->released, NULL);
+    pthread_cond_init(&locks->holders_gone, NULL);
     locks->held = held;
     locks->capacity = FIRST_CAPACITY;
     return locks;
@@ -96,6 +100,7 @@ void id_locks_free(struct id_locks *locks)
         return;
     pthread_mutex_destroy(&locks->mutex);
     pthread_cond_destroy(&locks->released);
+    pthread_cond_destroy(&locks->holders_gone);
     free(locks->held);
     free(locks);
 }
@@ -177,6 +182,18 @@ static void release_first(struct id_locks *locks, const uint64_t *hashes, size_t
         pthread_cond_broadcast(&locks->released);
 }
 
+static void enter(struct id_locks *locks, struct id_set *set)
+{
+    set->epoch = locks->epoch;
+    locks->holders[set->epoch % 2]++;
+}
+
+static void leave(struct id_locks *locks, const struct id_set *set)
+{
+    if (--locks->holders[set->epoch % 2] == 0)
+        pthread_cond_broadcast(&locks->holders_gone);
+}
+
 enum status_code id_locks_take(struct id_locks *locks, struct id_set *set, struct status *st)
 {
     const uint64_t *hashes;
@@ -186,10 +203,12 @@ enum status_code id_locks_take(struct id_locks *locks, struct id_set *set, struc
     put_in_order(set);
     hashes = hashes_of(set, &n);
     pthread_mutex_lock(&locks->mutex);
+    enter(locks, set);
     while (taken < n && !set->hashes.failed && take_one(locks, hashes[taken]))
         taken++;
     if (taken < n || set->hashes.failed) {
         release_first(locks, hashes, taken);
+        leave(locks, set);
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     }
     pthread_mutex_unlock(&locks->mutex);
@@ -203,5 +222,24 @@ void id_locks_release(struct id_locks *locks, const struct id_set *set)
 
     pthread_mutex_lock(&locks->mutex);
     release_first(locks, hashes, n);
+    leave(locks, set);
+    pthread_mutex_unlock(&locks->mutex);
+}
+
+static void wait_until_none(struct id_locks *locks, unsigned epoch)
+{
+    while (locks->holders[epoch % 2] > 0)
+        pthread_cond_wait(&locks->holders_gone, &locks->mutex);
+}
+
+/* Those who come now are counted elsewhere, so that the wait ends however busy the store is. */
+void id_locks_wait(struct id_locks *locks)
+{
+    unsigned before;
+
+    pthread_mutex_lock(&locks->mutex);
+    wait_until_none(locks, locks->epoch + 1); /* someone else's wait */
+    before = locks->epoch++;
+    wait_until_none(locks, before);
     pthread_mutex_unlock(&locks->mutex);
 }

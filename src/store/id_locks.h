@@ -17,6 +17,7 @@
 /* What one call locks. {0} is empty; the owner calls id_set_deinit(). */
 struct id_set {
     struct buf hashes; /* uint64_t each; sorted and without repetition once locked */
+    unsigned epoch;    /* of the locks when it was taken */
 };
 
 void id_set_deinit(struct id_set *set);
@@ -36,5 +37,8 @@ void id_locks_free(struct id_locks *locks);
 /** Waits until all of @set is the caller's. RESOURCE_EXHAUSTED: nothing is locked. */
 enum status_code id_locks_take(struct id_locks *locks, struct id_set *set, struct status *st);
 void id_locks_release(struct id_locks *locks, const struct id_set *set);
+
+/** Waits until all that hold ids now have let them go; those that come later do not matter. */
+void id_locks_wait(struct id_locks *locks);
 
 #endif

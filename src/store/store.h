@@ -44,6 +44,8 @@
  *   outbox    sequence u64                     -> kind u8 | slot u16 | the 32 bytes above |
  *                                                 type u8 | length u8 | source |
  *                                                 length u8 | target | label
+ *   changes   number u64 | id                  -> nothing: the vector of id was set or removed
+ *             number u64                       -> nothing: what was before is forgotten
  *   terms, times                               reserved, empty
  *   meta      "format" -> u32, "shard" -> u32, "vector_format" -> u32 (absent: 0),
  *             "codebook" -> bytes, "calibration" -> bytes, "counters" -> 6 u64:
@@ -364,6 +366,38 @@ enum status_code store_scan_vectors(struct store *store,
                                     bool (*visit)(void *context, const struct concept_id *id,
                                                   const struct store_vector *vector),
                                     void *context, struct status *st);
+
+/* ---- Changes of vectors ----------------------------------------------------------------- */
+
+/**
+ * For a copy of the vectors that follows on_vector() and is saved now and then: which of them to
+ * read again after a crash. Every vector set or removed has a number, kept with its id in the same
+ * batch as the write. (store_set_codes() changes codes, not vectors.)
+ *
+ *   mark = store_change_mark(); save the copy; store_sync(); publish it with its mark;
+ *   store_forget_changes(mark)           …crash…           store_scan_changes(mark of the copy)
+ */
+
+/** on_vector() was told of every change with a lower number. Waits for the writes that are under
+ * way. */
+uint64_t store_change_mark(struct store *store);
+
+/** Calls @visit for the id of every change from number @mark on, in the order of their numbers, an
+ * id once for each of its changes; stops early when it returns false. FAILED_PRECONDITION when some
+ * of these are forgotten, or the store was never at @mark. */
+enum status_code store_scan_changes(struct store *store, uint64_t mark,
+                                    bool (*visit)(void *context, const struct concept_id *id),
+                                    void *context, struct status *st);
+
+/** Forgets the changes before @mark. */
+enum status_code store_forget_changes(struct store *store, uint64_t mark, struct status *st);
+
+/**
+ * Returns when every write that was visible before the call is in the synced log; those who wait at
+ * the same time share one fsync. After one that failed nobody knows what is on the disk: this fails
+ * until the store is opened again.
+ */
+enum status_code store_sync(struct store *store, struct status *st);
 
 /* ---- The shard -------------------------------------------------------------------------- */
 

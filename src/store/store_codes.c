@@ -38,7 +38,7 @@ static enum status_code set_code(struct store_batch *batch, const struct store_c
 
     if (is_unchanged(batch, item, ret_applied, st) != STATUS_OK || !*ret_applied)
         return st->code;
-    return stored_vector_put(batch, &item->id, &vector, true, st);
+    return stored_vector_recode(batch, &item->id, &vector, st);
 }
 
 static void tell_codes(struct store *store, const struct store_code *items, size_t n,

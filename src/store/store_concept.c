@@ -82,9 +82,8 @@ enum status_code stored_vector_exists(struct store_batch *batch, const struct co
     return STATUS_OK;
 }
 
-enum status_code stored_vector_put(struct store_batch *batch, const struct concept_id *id,
-                                   const struct store_vector *vector, bool existed,
-                                   struct status *st)
+enum status_code stored_vector_recode(struct store_batch *batch, const struct concept_id *id,
+                                      const struct store_vector *vector, struct status *st)
 {
     struct store_key key;
 
@@ -94,6 +93,16 @@ enum status_code stored_vector_put(struct store_batch *batch, const struct conce
         return store_no_memory(st);
     store_key_concept(id, &key);
     store_batch_put(batch, FAMILY_VECTORS, &key, batch->scratch.data, batch->scratch.size);
+    return STATUS_OK;
+}
+
+enum status_code stored_vector_put(struct store_batch *batch, const struct concept_id *id,
+                                   const struct store_vector *vector, bool existed,
+                                   struct status *st)
+{
+    if (stored_vector_recode(batch, id, vector, st) != STATUS_OK)
+        return st->code;
+    store_batch_note_change(batch, id);
     if (!existed)
         batch->added[COUNTER_VECTORS]++;
     return STATUS_OK;
@@ -108,6 +117,7 @@ enum status_code stored_vector_delete(struct store_batch *batch, const struct co
         return st->code;
     store_key_concept(id, &key);
     store_batch_delete(batch, FAMILY_VECTORS, &key);
+    store_batch_note_change(batch, id);
     batch->added[COUNTER_VECTORS]--;
     return STATUS_OK;
 }

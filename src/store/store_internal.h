@@ -6,8 +6,8 @@
  *
  * Layers, each built on those before: keys and values (store_key.c), locks (id_locks.c), counters
  * (store_counters.c), batches (pending.c, store_batch.c, store_sync.c), ranges (store_range.c),
- * edges inside a batch (store_edge.c), concepts and vectors inside a batch (store_concept.c); then
- * one file per verb.
+ * edges inside a batch (store_edge.c), changes of vectors (store_changes.c), concepts and vectors
+ * inside a batch (store_concept.c); then one file per verb.
  */
 
 #include <pthread.h>
@@ -31,6 +31,7 @@ enum store_family {
     FAMILY_TERMS,
     FAMILY_TIMES,
     FAMILY_OUTBOX,
+    FAMILY_CHANGES,
     FAMILY_META,
     FAMILY_COUNT,
 };
@@ -132,6 +133,7 @@ void store_key_concept(const struct concept_id *id, struct store_key *ret);
 void store_key_edges(const struct concept_id *near, struct store_key *ret);
 void store_key_edge(const struct edge *edge, enum store_direction side, struct store_key *ret);
 void store_key_sequence(uint64_t sequence, struct store_key *ret);
+void store_key_change(uint64_t number, const struct concept_id *id, struct store_key *ret);
 void store_key_append(struct store_key *key, const void *data, size_t size);
 
 /** The smallest key behind all that begin with @prefix, which must not be all 0xff. */
@@ -140,6 +142,9 @@ void store_key_successor(const struct store_key *prefix, struct store_key *ret);
 /** The id in a key of `concepts` or `vectors`; borrows @key. DATA_LOSS. */
 enum status_code store_key_read_concept(struct text_view key, struct concept_id *ret,
                                         struct status *st);
+/** A key of `changes`; an id of length 0 where it is the mark. Borrows @key. DATA_LOSS. */
+enum status_code store_key_read_change(struct text_view key, uint64_t *ret_number,
+                                       struct concept_id *ret_id, struct status *st);
 /** Borrows @key. DATA_LOSS. */
 enum status_code store_key_read_edge(struct text_view key, enum store_direction side,
                                      struct edge *ret, struct status *st);
@@ -256,15 +261,6 @@ enum status_code store_batch_end(struct store_batch *batch, bool synced, struct 
 
 /* ---- Syncing (store_sync.c) -------------------------------------------------------------- */
 
-/**
- * Returns when all that was committed before the call is in the synced log; those who wait at the
- * same time share one fsync. Called without locks, so that others can write meanwhile: what they
- * read may then not be synced yet, but what they write on top of it is behind it in the log, so
- * their own sync covers both. After a failed fsync nobody knows what is on the disk: it fails until
- * the store is opened again.
- */
-enum status_code store_sync(struct store *store, struct status *st);
-
 /** store_sync() if the write succeeded and is to be @synced. */
 enum status_code store_settle(struct store *store, bool synced, struct status *st);
 
@@ -293,6 +289,11 @@ enum status_code edge_delete(struct store_batch *batch, const struct edge *edge,
 enum status_code edge_apply(struct store_batch *batch, enum store_edge_kind kind,
                             const struct edge *edge, const struct edge_value *value,
                             struct status *st);
+
+/* ---- Changes of vectors (store_changes.c) ------------------------------------------------ */
+
+/** That the vector of @id is set or removed by the batch. */
+void store_batch_note_change(struct store_batch *batch, const struct concept_id *id);
 
 /* ---- Concepts and vectors inside a batch (store_concept.c) ------------------------------- */
 
@@ -324,6 +325,9 @@ enum status_code stored_vector_exists(struct store_batch *batch, const struct co
 enum status_code stored_vector_put(struct store_batch *batch, const struct concept_id *id,
                                    const struct store_vector *vector, bool existed,
                                    struct status *st);
+/** Another code for the vector that is there, which is no change of it. */
+enum status_code stored_vector_recode(struct store_batch *batch, const struct concept_id *id,
+                                      const struct store_vector *vector, struct status *st);
 enum status_code stored_vector_delete(struct store_batch *batch, const struct concept_id *id,
                                       bool *ret_existed, struct status *st);
 

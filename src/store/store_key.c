@@ -92,6 +92,12 @@ void store_key_sequence(uint64_t sequence, struct store_key *ret)
         append_u8(ret, (uint8_t)(sequence >> shift));
 }
 
+void store_key_change(uint64_t number, const struct concept_id *id, struct store_key *ret)
+{
+    store_key_sequence(number, ret);
+    store_key_append(ret, id->data, id->length);
+}
+
 void store_key_successor(const struct store_key *prefix, struct store_key *ret)
 {
     *ret = *prefix;
@@ -144,6 +150,18 @@ static bool id_of_bytes(struct text_view bytes, struct concept_id *ret)
     return true;
 }
 
+static bool take_sequence(struct text_view *from, uint64_t *ret)
+{
+    struct text_view bytes;
+
+    *ret = 0;
+    if (!take(from, 8, &bytes))
+        return false;
+    for (size_t i = 0; i < 8; i++)
+        *ret = *ret << 8 | (uint8_t)bytes.data[i];
+    return true;
+}
+
 /* "length | id". */
 static bool take_id(struct text_view *from, struct concept_id *ret)
 {
@@ -176,6 +194,15 @@ enum status_code store_key_read_concept(struct text_view key, struct concept_id 
 
     if (!take_slot(&key, &slot) || !id_of_bytes(key, ret) || ret->slot != slot)
         return status_set(st, STATUS_DATA_LOSS, "a key of %zu bytes names no concept", key.length);
+    return STATUS_OK;
+}
+
+enum status_code store_key_read_change(struct text_view key, uint64_t *ret_number,
+                                       struct concept_id *ret_id, struct status *st)
+{
+    *ret_id = (struct concept_id){ 0 };
+    if (!take_sequence(&key, ret_number) || (key.length != 0 && !id_of_bytes(key, ret_id)))
+        return status_set(st, STATUS_DATA_LOSS, "a key names no change");
     return STATUS_OK;
 }
 
@@ -331,16 +358,6 @@ void store_outbox_write(const struct store_outbox_entry *entry, struct buf *to)
     buf_append(to, association->label.data, association->label.length);
 }
 
-static bool take_sequence(struct text_view key, uint64_t *ret)
-{
-    *ret = 0;
-    if (key.length != 8)
-        return false;
-    for (size_t i = 0; i < 8; i++)
-        *ret = *ret << 8 | (uint8_t)key.data[i];
-    return true;
-}
-
 static bool kind_is_valid(uint8_t kind)
 {
     return kind >= STORE_PUT_IN && kind <= STORE_DELETE_OUT;
@@ -354,11 +371,11 @@ enum status_code store_outbox_read(struct text_view key, struct text_view bytes,
     struct edge edge;
     uint8_t kind;
 
-    if (!take_sequence(key, &ret->sequence) || !take_u8(&bytes, &kind) || !kind_is_valid(kind) ||
-        !take_slot(&bytes, &ret->slot) || !take(&bytes, EDGE_VALUE_BYTES, &raw) ||
-        !take_u8(&bytes, &edge.type) || !type_is_valid(edge.type) ||
-        !take_id(&bytes, &edge.source) || !take_id(&bytes, &edge.target) ||
-        bytes.length > STORE_LABEL_MAX_BYTES)
+    if (!take_sequence(&key, &ret->sequence) || key.length != 0 || !take_u8(&bytes, &kind) ||
+        !kind_is_valid(kind) || !take_slot(&bytes, &ret->slot) ||
+        !take(&bytes, EDGE_VALUE_BYTES, &raw) || !take_u8(&bytes, &edge.type) ||
+        !type_is_valid(edge.type) || !take_id(&bytes, &edge.source) ||
+        !take_id(&bytes, &edge.target) || bytes.length > STORE_LABEL_MAX_BYTES)
         return status_set(st, STATUS_DATA_LOSS, "an outbox entry is damaged");
     edge.label = bytes;
     if (edge_value_read(raw, &value, st) != STATUS_OK)

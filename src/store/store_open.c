@@ -37,6 +37,7 @@ static const struct family_shape {
     [FAMILY_TERMS] = { "terms", MIB, 4096, true, false },
     [FAMILY_TIMES] = { "times", MIB, 4096, true, false },
     [FAMILY_OUTBOX] = { "outbox", 4 * MIB, 16384, true, false },
+    [FAMILY_CHANGES] = { "changes", 4 * MIB, 16384, true, false },
     [FAMILY_META] = { "meta", MIB, 4096, true, false },
 };
 

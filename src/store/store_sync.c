@@ -18,6 +18,8 @@ static void sync_log(struct store *store)
     pthread_cond_broadcast(&store->sync_ended);
 }
 
+/* Called without locks, so that others can write meanwhile: what they read may then not be synced
+ * yet, but what they write on top of it is behind it in the log, so their own sync covers both. */
 enum status_code store_sync(struct store *store, struct status *st)
 {
     const uint64_t wanted = rocksdb_get_latest_sequence_number(store->db);

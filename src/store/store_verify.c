@@ -155,6 +155,21 @@ static void check_outbox(struct verify *verify, struct text_view key, struct tex
         report(verify, "outbox: entry %llu is of the future", (unsigned long long)entry.sequence);
 }
 
+static void check_change(struct verify *verify, struct text_view key, struct text_view value,
+                         struct status *st)
+{
+    struct status fault = { 0 };
+    struct concept_id id;
+    uint64_t number;
+
+    (void)value;
+    (void)st;
+    if (store_key_read_change(key, &number, &id, &fault) != STATUS_OK)
+        report(verify, "changes: %s", fault.message);
+    else if (id.length > 0 && number > verify->last_stamp)
+        report(verify, "changes: number %llu is of the future", (unsigned long long)number);
+}
+
 static enum status_code check_family(struct verify *verify, enum store_family family,
                                      record_check *check, struct status *st)
 {
@@ -210,7 +225,7 @@ enum status_code store_verify(struct store *store,
     } checks[] = {
         { FAMILY_CONCEPTS, check_concept }, { FAMILY_VECTORS, check_vector },
         { FAMILY_OUT, check_out },          { FAMILY_IN, check_in },
-        { FAMILY_OUTBOX, check_outbox },
+        { FAMILY_OUTBOX, check_outbox },    { FAMILY_CHANGES, check_change },
     };
 
     verify.last_stamp = atomic_load(&store->counters[COUNTER_SEQUENCE]);

@@ -514,6 +514,78 @@ Test(store, compacting_vectors_gives_back_what_replaced_codes_took)
     cr_expect_eq(vector_of("77").refinement_size, ROW_BYTES);
 }
 
+/* ---- Changes of vectors ---- */
+
+static char changed[64];
+
+static bool note_changed(void *context, const struct concept_id *id)
+{
+    (void)context;
+    strncat(changed, id->data, id->length);
+    return true;
+}
+
+/* The ids that changed from @mark on, or why that cannot be said. */
+static const char *changes_since(uint64_t mark)
+{
+    struct status st = { 0 };
+
+    changed[0] = '\0';
+    store_scan_changes(f.store, mark, note_changed, NULL, &st);
+    return st.code == STATUS_OK ? changed : status_code_name(st.code);
+}
+
+static void set_vector(const char *id, const struct store_vector *vector)
+{
+    struct store_write write = item(id, "text");
+
+    write.vector = vector;
+    write_one(&f, write);
+}
+
+Test(store, knows_which_vectors_changed_since_a_mark)
+{
+    struct store_code code = {
+        .id = id_of("a"), .refinement = row_a, .refinement_size = ROW_BYTES, .code = code_2
+    };
+    const struct concept_id b = id_of("b");
+    struct status st = { 0 };
+    bool done;
+    uint64_t mark;
+
+    set_vector("a", &vector_a);
+    mark = store_change_mark(f.store);
+    learn(&f, "no-vector", "text");
+    cr_assert_eq(store_set_codes(f.store, &code, 1, 4, &done, &st), STATUS_OK);
+    cr_expect_str_eq(changes_since(mark), "", "neither is a change of a vector");
+    set_vector("b", &vector_b);
+    set_vector("c", &vector_a);
+    set_vector("c", &vector_b);
+    cr_assert_eq(store_delete(f.store, &b, no_condition, false, &done, &st), STATUS_OK);
+    cr_expect_str_eq(changes_since(mark), "bccb");
+    cr_expect_str_eq(changes_since(1), "abccb");
+    store_fixture_reopen(&f);
+    cr_expect_str_eq(changes_since(mark), "bccb");
+}
+
+Test(store, does_not_pretend_to_know_changes_that_are_forgotten_or_to_come)
+{
+    struct status st = { 0 };
+    uint64_t mark;
+
+    cr_expect_str_eq(changes_since(1), "");
+    set_vector("a", &vector_a);
+    mark = store_change_mark(f.store);
+    cr_assert_eq(store_forget_changes(f.store, mark, &st), STATUS_OK);
+    cr_assert_eq(store_sync(f.store, &st), STATUS_OK);
+    set_vector("b", &vector_a);
+    store_fixture_reopen(&f);
+    cr_expect_str_eq(changes_since(mark - 1), "FAILED_PRECONDITION");
+    cr_expect_str_eq(changes_since(mark), "b");
+    cr_expect_str_eq(changes_since(mark + 1), "");
+    cr_expect_str_eq(changes_since(mark + 2), "FAILED_PRECONDITION");
+}
+
 Test(store, scans_vectors_until_told_to_stop)
 {
     size_t count = 0;
