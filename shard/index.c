@@ -1,10 +1,8 @@
 #include "shard/index.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "shard/index_internal.h"
 #include "src/log/log.h"
@@ -311,7 +309,8 @@ enum status_code index_put(struct index *index, struct segment *segment,
                        code, cell, st);
 }
 
-/* A vector that the segment cannot take is searchable again after the next open. */
+/* A vector that the segment cannot take is searchable again after the next open: nothing is saved
+ * until then, so that it stays among the changes that the file lacks. */
 static void follow(struct index *index, struct segment *segment, const struct concept_id *id,
                    const struct store_vector *vector)
 {
@@ -350,147 +349,13 @@ void index_on_vector(void *context, const struct concept_id *id, const struct st
     if (!is_reencoding(index)) {
         current = ref_or_null(index->current);
         previous = ref_or_null(index->previous);
+        index->unsaved++;
     }
     next = ref_or_null(index->next);
     pthread_mutex_unlock(&index->lock);
     follow(index, current, id, vector);
     follow(index, previous, id, vector);
     follow(index, next, id, vector);
-}
-
-/* ---- Opening ---- */
-
-static struct segment_options segment_options(const struct index *index, struct codebook *codebook)
-{
-    return (struct segment_options){
-        .dimension = LIMIT_DIMENSION,
-        .refine = index->rows.format,
-        .codebook = codebook,
-        .row_budget_bytes = index->row_budget_bytes,
-    };
-}
-
-struct segment *index_new_segment(const struct index *index, struct codebook *codebook)
-{
-    struct segment_options options = segment_options(index, codebook);
-
-    return segment_new(&options);
-}
-
-static enum status_code load_codebook(struct index *index, struct arena *arena, struct status *st)
-{
-    struct text_view bytes;
-
-    if (store_get_blob(index->store, STORE_CODEBOOK, arena, &bytes, st) == STATUS_OK &&
-        bytes.length > 0 &&
-        codebook_parse(bytes.data, bytes.length, &index->codebook, st) != STATUS_OK)
-        status_wrap(st, "stored codebook");
-    return st->code;
-}
-
-/* One of another codebook, or of another release, is of no use, and no fault: it is measured again.
- */
-static enum status_code load_calibration(struct index *index, struct arena *arena,
-                                         struct status *st)
-{
-    struct calibration calibration;
-    struct text_view bytes;
-
-    if (store_get_blob(index->store, STORE_CALIBRATION, arena, &bytes, st) != STATUS_OK ||
-        bytes.length == 0)
-        return st->code;
-    if (calibration_parse(bytes.data, bytes.length, &calibration, st) ==
-        STATUS_FAILED_PRECONDITION) {
-        log_line(LOG_INFO, "calibration_dropped", LOG_TEXT("because", st->message));
-        *st = (struct status){ 0 };
-        return STATUS_OK;
-    }
-    if (st->code != STATUS_OK)
-        return status_wrap(st, "stored calibration");
-    if (calibration.codebook_version == codebook_version(index->codebook))
-        index->calibration = calibration;
-    return STATUS_OK;
-}
-
-static enum status_code load_blobs(struct index *index, struct status *st)
-{
-    struct arena arena;
-
-    arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
-    if (load_codebook(index, &arena, st) == STATUS_OK)
-        load_calibration(index, &arena, st);
-    arena_deinit(&arena);
-    return st->code;
-}
-
-struct rebuild {
-    struct index *index;
-    struct segment *segment;
-    struct status st;
-};
-
-static bool rebuild_one(void *context, const struct concept_id *id,
-                        const struct store_vector *vector)
-{
-    struct rebuild *rebuild = context;
-    struct codebook *codebook = segment_codebook(rebuild->segment);
-
-    if (codebook != NULL && vector->codebook_version != codebook_info(codebook)->code_version)
-        rebuild->index->stale_codes = true;
-    return index_put(rebuild->index, rebuild->segment, id, vector, &rebuild->st) == STATUS_OK;
-}
-
-static enum status_code rebuild_segment(struct index *index, struct status *st)
-{
-    struct rebuild rebuild = {
-        .index = index,
-        .segment = index_new_segment(index, index->codebook),
-    };
-
-    if (rebuild.segment == NULL)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (store_scan_vectors(index->store, rebuild_one, &rebuild, st) == STATUS_OK)
-        *st = rebuild.st;
-    if (st->code != STATUS_OK) {
-        segment_unref(rebuild.segment);
-        return status_wrap(st, "rebuild the segment");
-    }
-    index->current = rebuild.segment;
-    return STATUS_OK;
-}
-
-static enum status_code map_segment(struct index *index, struct status *st)
-{
-    struct segment_options options = segment_options(index, index->codebook);
-
-    return segment_load(index->segment_path, &options, store_sequence(index->store),
-                        &index->current, st);
-}
-
-enum status_code index_open(struct index *index, struct store *store, struct status *st)
-{
-    struct status why = { 0 };
-
-    index->store = store;
-    if (load_blobs(index, st) != STATUS_OK)
-        return st->code;
-    if (map_segment(index, &why) == STATUS_OK) {
-        index->rows_missing = index->codebook != NULL;
-        return STATUS_OK;
-    }
-    if (why.code != STATUS_NOT_FOUND)
-        log_line(LOG_INFO, "segment_rebuilt", LOG_TEXT("because", why.message));
-    return rebuild_segment(index, st);
-}
-
-enum status_code index_save(struct index *index, struct status *st)
-{
-    if (__atomic_load_n(&index->incomplete, __ATOMIC_RELAXED)) {
-        if (unlink(index->segment_path) != 0 && errno != ENOENT)
-            return status_set_errno(st, errno, "remove '%s'", index->segment_path);
-        return STATUS_OK;
-    }
-    return segment_save(index->current, index->segment_path, store_sequence(index->store), st);
 }
 
 /* ---- Asking ---- */

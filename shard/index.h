@@ -10,8 +10,9 @@
  * index_retire() forgets the old one, which until then can be asked for by its version. All
  * segments follow the writes, so neither reads nor writes wait.
  *
- * Any thread. The store is the truth: the segment file is used only if it agrees with the store,
- * and rebuilt otherwise. Codes in the store that an interrupted installation left behind are made
+ * Any thread. The store is the truth. The segment is saved now and then; an open maps the file and
+ * reads again what the store says has changed since, or, where the file does not fit the store,
+ * everything. Codes in the store that an interrupted installation left behind are made
  * anew by index_maintain(); searches do not see them.
  */
 
@@ -41,8 +42,8 @@ enum status_code index_new(const struct index_options *options, struct index **r
  * any search. */
 enum status_code index_open(struct index *index, struct store *store, struct status *st);
 
-/** Saves the segment for the next open, unless it lacks a vector, which that open then finds in the
- * store; nobody writes any more. */
+/** Saves the segment for the next open, unless it lacks a vector, which that open then finds among
+ * the changes since the last save. Writes go on; not two at a time. */
 enum status_code index_save(struct index *index, struct status *st);
 
 void index_free(struct index *index); /* NULL is fine */
@@ -121,10 +122,11 @@ enum status_code index_switch(struct index *index, uint64_t version, struct stat
  * searched. */
 void index_retire(struct index *index, uint64_t version);
 
-/** What can wait: codes that an interrupted installation left, rows that a segment from a file
- * lacks, room on the disk that replaced codes take. Blocks for as long as it takes; any thread but
- * the loop. */
-void index_maintain(struct index *index);
+/** What can wait: a segment whose file has fallen behind, codes that an interrupted installation
+ * left, rows that a segment from a file lacks, room on the disk that replaced codes take. Blocks
+ * for as long as it takes; any thread but the loop.
+ * @at_rest  nobody has written for a while */
+void index_maintain(struct index *index, bool at_rest);
 
 /** Lets installation and maintenance end soon, the first with CANCELLED. Any thread. */
 void index_stop(struct index *index);

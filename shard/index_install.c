@@ -19,9 +19,8 @@ enum {
     PAUSE_PER_WORK = 1, /* as long a pause as the work took: half of one core at most */
 };
 
-/* Ids of a scan outlive it only as copies. */
-static enum status_code copy_id(const struct concept_id *id, struct arena *arena,
-                                struct concept_id *ret, struct status *st)
+enum status_code index_copy_id(const struct concept_id *id, struct arena *arena,
+                               struct concept_id *ret, struct status *st)
 {
     *ret = *id;
     ret->data = arena_copy(arena, id->data, id->length);
@@ -113,7 +112,7 @@ static enum status_code add_stale(struct pass *pass, const struct concept_id *id
     const void *row = arena_copy(&pass->arena, vector->refinement, vector->refinement_size);
     int8_t scratch[LIMIT_DIMENSION];
 
-    if (copy_id(id, &pass->arena, &item->id, &pass->st) != STATUS_OK)
+    if (index_copy_id(id, &pass->arena, &item->id, &pass->st) != STATUS_OK)
         return pass->st.code;
     if (row == NULL)
         return status_set(&pass->st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -127,7 +126,7 @@ static enum status_code add_stale(struct pass *pass, const struct concept_id *id
 
 static enum status_code add_fresh(struct pass *pass, const struct concept_id *id)
 {
-    if (copy_id(id, &pass->arena, &pass->ids[pass->count], &pass->st) == STATUS_OK)
+    if (index_copy_id(id, &pass->arena, &pass->ids[pass->count], &pass->st) == STATUS_OK)
         pass->count++;
     return pass->st.code;
 }
@@ -324,6 +323,7 @@ enum status_code index_switch(struct index *index, uint64_t version, struct stat
         index->next_ready = false;
         index->calibration = index->next_calibration;
         index->next_calibration = (struct calibration){ 0 };
+        index->unsaved = segment_stats(index->current).count; /* the file is of another codebook */
     } else if (codebook_version(segment_codebook(index->current)) != version) {
         status_set(st, STATUS_FAILED_PRECONDITION, "codebook version %" PRIu64 " is not installed",
                    version);
@@ -405,7 +405,8 @@ static bool warm_one(void *context, const struct concept_id *id, const struct st
     struct warming *warming = context;
 
     (void)vector;
-    if (copy_id(id, &warming->arena, &warming->ids[warming->count], &warming->st) != STATUS_OK)
+    if (index_copy_id(id, &warming->arena, &warming->ids[warming->count], &warming->st) !=
+        STATUS_OK)
         return false;
     return ++warming->count < BATCH || (flush_rows(warming) == STATUS_OK && !is_full(warming));
 }
@@ -444,11 +445,13 @@ static void give_disk_back(struct index *index, struct status *st)
         store_compact_vectors(index->store, st);
 }
 
-void index_maintain(struct index *index)
+void index_maintain(struct index *index, bool at_rest)
 {
     struct status st = { 0 };
 
-    bring_rows_back(index, &st);
+    index_save_if_due(index, at_rest, &st);
+    if (st.code == STATUS_OK)
+        bring_rows_back(index, &st);
     if (st.code == STATUS_OK)
         renew_stale_codes(index, &st);
     if (st.code == STATUS_OK)

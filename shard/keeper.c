@@ -21,9 +21,10 @@ static void look(void *ctx)
 {
     struct keeper *keeper = ctx;
     uint64_t now = store_sequence(keeper->store);
+    bool at_rest = now == keeper->seen;
     struct status st = { 0 };
 
-    if (now == keeper->seen && now != keeper->flushed) {
+    if (at_rest && now != keeper->flushed) {
         keeper->flushed = now;
         if (store_flush(keeper->store, &st) != STATUS_OK)
             log_line(LOG_WARN, "flush_failed", LOG_TEXT("message", st.message));
@@ -31,7 +32,7 @@ static void look(void *ctx)
     keeper->seen = now;
     if (++keeper->looks % TRIM_EVERY == 0)
         malloc_trim(0); /* what a big import, a training or a calibration has left behind */
-    index_maintain(keeper->index);
+    index_maintain(keeper->index, at_rest);
 }
 
 enum status_code keeper_start(struct store *store, struct index *index, struct keeper **ret,

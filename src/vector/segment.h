@@ -33,7 +33,7 @@
 #include "src/vector/codebook.h"
 #include "src/vector/refine.h"
 
-enum { SEGMENT_MAX_ID_BYTES = 255, SEGMENT_FORMAT = 2 };
+enum { SEGMENT_MAX_ID_BYTES = 255, SEGMENT_FORMAT = 3 };
 
 struct segment;
 
@@ -195,13 +195,20 @@ size_t segment_find(struct segment *segment, const struct segment_id *ids, size_
 
 /**
  * Writes codes, cells and ids of the living concepts of one moment (without a codebook: the rows)
- * to @path: a temporary file beside it, fsync, rename, fsync of the folder. @store_sequence names
- * the state of the store that the segment reflects; the caller sees to it that no write overlaps.
- * One save per path at a time. Errors: as errno has them; the old file stays whole. Format 2 is
- * drawn in segment_file.h.
+ * to @path: a temporary file beside it, fsync, rename, fsync of the folder. @mark goes with it: for
+ * the caller, who knows by it what of the store the segment reflects. Writes go on; one that
+ * overlaps is in the file or not. One save per path at a time. Errors: as errno has them; the old
+ * file stays whole. Format 3 is drawn in segment_file.h.
  */
-enum status_code segment_save(struct segment *segment, const char *path, uint64_t store_sequence,
+enum status_code segment_save(struct segment *segment, const char *path, uint64_t mark,
                               struct status *st);
+
+/** The same in two steps, for a caller with something to do in between: the temporary file … */
+enum status_code segment_write(struct segment *segment, const char *path, uint64_t mark,
+                               struct status *st);
+
+/** … and its way to @path. */
+enum status_code segment_publish(const char *path, struct status *st);
 
 /**
  * Maps a file that segment_save() wrote; everything in it is checked first. The segment can be
@@ -209,11 +216,10 @@ enum status_code segment_save(struct segment *segment, const char *path, uint64_
  * a file of codes: segment_put_row() brings them back.
  *
  * Errors, each meaning "rebuild from the store": NOT_FOUND (no file), FAILED_PRECONDITION (another
- * d, refinement, codebook version, store sequence or format), DATA_LOSS (damaged).
- * RESOURCE_EXHAUSTED without memory. The caller owns one reference of *@ret.
+ * d, refinement, codebook version or format), DATA_LOSS (damaged). RESOURCE_EXHAUSTED without
+ * memory. The caller owns one reference of *@ret.
  */
 enum status_code segment_load(const char *path, const struct segment_options *options,
-                              uint64_t expected_store_sequence, struct segment **ret,
-                              struct status *st);
+                              struct segment **ret, uint64_t *ret_mark, struct status *st);
 
 #endif

@@ -2,7 +2,7 @@
 #define SUTRA_VECTOR_SEGMENT_FILE_H
 
 /**
- * The file of a segment, format 2, as segment_save.c writes and segment_load.c reads it; nobody
+ * The file of a segment, format 3, as segment_save.c writes and segment_load.c reads it; nobody
  * else includes this. Little-endian; everything between header and sections is zero.
  *
  *      0   8  magic "SUTRASEG"
@@ -13,7 +13,7 @@
  *     24   4  cells, at least 1
  *     28   4  groups
  *     32   8  version of the codebook; 0 without
- *     40   8  sequence of the store
+ *     40   8  the caller's mark; in format 2 a sequence of the store
  *     48   8  concepts
  *     56  72  offset, size and XXH3 of each section, 8 bytes each
  *    128   8  XXH3 of the 128 bytes before
@@ -53,7 +53,7 @@ struct segment_header {
     uint32_t cells;
     uint32_t groups;
     uint64_t codebook_version;
-    uint64_t store_sequence;
+    uint64_t mark;
     uint64_t count;
     struct segment_section sections[SECTIONS];
     uint64_t checksum;
@@ -70,7 +70,7 @@ struct segment_group_record {
 };
 
 /** Groups, count, sections and checksum are left 0. */
-struct segment_header segment_header_of(const struct segment *segment, uint64_t store_sequence);
+struct segment_header segment_header_of(const struct segment *segment, uint64_t mark);
 
 uint64_t segment_header_checksum(const struct segment_header *header);
 

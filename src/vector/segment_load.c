@@ -54,20 +54,15 @@ static enum status_code check_header(const struct image *image, struct status *s
 }
 
 static enum status_code check_identity(const struct segment_header *header,
-                                       const struct segment *segment, uint64_t store_sequence,
-                                       struct status *st)
+                                       const struct segment *segment, struct status *st)
 {
-    struct segment_header expected = segment_header_of(segment, store_sequence);
+    struct segment_header expected = segment_header_of(segment, header->mark);
 
     if (header->kind != expected.kind || header->dimension != expected.dimension ||
         header->refine != expected.refine || header->cells != expected.cells ||
         header->codebook_version != expected.codebook_version)
         return status_set(st, STATUS_FAILED_PRECONDITION,
                           "written for another codebook, dimension or refinement");
-    if (header->store_sequence != store_sequence)
-        return status_set(
-            st, STATUS_FAILED_PRECONDITION, "reflects the store at %llu, which is at %llu",
-            (unsigned long long)header->store_sequence, (unsigned long long)store_sequence);
     return STATUS_OK;
 }
 
@@ -298,7 +293,7 @@ static enum status_code map_file(const char *path, struct segment *segment, stru
     return STATUS_OK;
 }
 
-static enum status_code load(struct segment *segment, const char *path, uint64_t store_sequence,
+static enum status_code load(struct segment *segment, const char *path, uint64_t *ret_mark,
                              struct status *st)
 {
     struct image image;
@@ -309,22 +304,22 @@ static enum status_code load(struct segment *segment, const char *path, uint64_t
     image.size = segment->mapping_bytes;
     memcpy(&image.header, image.bytes, sizeof image.header);
     if (check_header(&image, st) == STATUS_OK &&
-        check_identity(&image.header, segment, store_sequence, st) == STATUS_OK &&
-        check_contents(&image, segment, st) == STATUS_OK)
-        adopt_groups(segment, &image, st);
+        check_identity(&image.header, segment, st) == STATUS_OK &&
+        check_contents(&image, segment, st) == STATUS_OK &&
+        adopt_groups(segment, &image, st) == STATUS_OK)
+        *ret_mark = image.header.mark;
     return st->code;
 }
 
 enum status_code segment_load(const char *path, const struct segment_options *options,
-                              uint64_t expected_store_sequence, struct segment **ret,
-                              struct status *st)
+                              struct segment **ret, uint64_t *ret_mark, struct status *st)
 {
     struct segment *segment = segment_new(options);
 
     if (segment == NULL)
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory");
     else
-        load(segment, path, expected_store_sequence, st);
+        load(segment, path, ret_mark, st);
     if (st->code != STATUS_OK) {
         segment_unref(segment);
         return status_wrap(st, "load segment '%s'", path);

@@ -13,7 +13,7 @@
 
 static const char MAGIC[8] = { 'S', 'U', 'T', 'R', 'A', 'S', 'E', 'G' };
 
-struct segment_header segment_header_of(const struct segment *segment, uint64_t store_sequence)
+struct segment_header segment_header_of(const struct segment *segment, uint64_t mark)
 {
     const struct codebook *codebook = segment->codebook;
     struct segment_header header = {
@@ -23,7 +23,7 @@ struct segment_header segment_header_of(const struct segment *segment, uint64_t 
         .refine = segment->refine,
         .cells = segment->cell_count,
         .codebook_version = codebook != NULL ? codebook_info(codebook)->version : 0,
-        .store_sequence = store_sequence,
+        .mark = mark,
     };
 
     memcpy(header.magic, MAGIC, sizeof MAGIC);
@@ -204,9 +204,9 @@ static void write_header(struct writer *writer, struct segment_header *header)
     write_bytes(writer, header, sizeof *header);
 }
 
-static void write_all(struct saving *saving, uint64_t store_sequence)
+static void write_all(struct saving *saving, uint64_t mark)
 {
-    struct segment_header header = segment_header_of(saving->segment, store_sequence);
+    struct segment_header header = segment_header_of(saving->segment, mark);
     struct segment_section *sections = header.sections;
     bool codes = saving->segment->codebook != NULL;
 
@@ -228,23 +228,23 @@ static void finish(struct writer *writer)
         writer->error = errno;
 }
 
-static enum status_code write_snapshot(struct saving *saving, const char *path,
-                                       uint64_t store_sequence, struct status *st)
+static enum status_code write_snapshot(struct saving *saving, const char *path, uint64_t mark,
+                                       struct status *st)
 {
     struct writer *writer = &saving->writer;
 
     writer->file = fopen(path, "wbe");
     if (writer->file == NULL)
         return status_set_errno(st, errno, "write");
-    write_all(saving, store_sequence);
+    write_all(saving, mark);
     finish(writer);
     return writer->error == 0 ? STATUS_OK : status_set_errno(st, writer->error, "write");
 }
 
 /* ---- saving ---- */
 
-static enum status_code write_file(struct segment *segment, const char *path,
-                                   uint64_t store_sequence, struct status *st)
+static enum status_code write_file(struct segment *segment, const char *path, uint64_t mark,
+                                   struct status *st)
 {
     struct saving saving = { .segment = segment };
     uint32_t *cells = malloc(segment->cell_count * sizeof *cells);
@@ -256,7 +256,7 @@ static enum status_code write_file(struct segment *segment, const char *path,
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory for a snapshot");
     else if (segment_snapshot_take(segment, cells, segment->cell_count, NULL, &saving.snapshot,
                                    saving.runs, st) == STATUS_OK) {
-        write_snapshot(&saving, path, store_sequence, st);
+        write_snapshot(&saving, path, mark, st);
         segment_snapshot_release(segment, &saving.snapshot);
     }
     free(saving.runs);
@@ -287,25 +287,61 @@ static enum status_code sync_folder(const char *path, struct status *st)
     return st->code;
 }
 
-enum status_code segment_save(struct segment *segment, const char *path, uint64_t store_sequence,
-                              struct status *st)
+/* Beside @path; malloc'd. */
+static char *temporary_of(const char *path)
 {
     size_t length = strlen(path);
     char *temporary = malloc(length + sizeof ".tmp");
 
+    if (temporary != NULL) {
+        memcpy(temporary, path, length);
+        memcpy(temporary + length, ".tmp", sizeof ".tmp");
+    }
+    return temporary;
+}
+
+static enum status_code no_memory(const char *path, struct status *st)
+{
+    return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to save segment '%s'", path);
+}
+
+enum status_code segment_write(struct segment *segment, const char *path, uint64_t mark,
+                               struct status *st)
+{
+    char *temporary = temporary_of(path);
+
     if (temporary == NULL)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "no memory to save segment '%s'", path);
-    memcpy(temporary, path, length);
-    memcpy(temporary + length, ".tmp", sizeof ".tmp");
-    if (write_file(segment, temporary, store_sequence, st) == STATUS_OK &&
-        rename(temporary, path) != 0)
-        status_set_errno(st, errno, "rename");
-    if (st->code == STATUS_OK)
-        sync_folder(path, st);
-    else
+        return no_memory(path, st);
+    if (write_file(segment, temporary, mark, st) != STATUS_OK) {
         unlink(temporary);
+        status_wrap(st, "save segment '%s'", path);
+    }
+    free(temporary);
+    return st->code;
+}
+
+enum status_code segment_publish(const char *path, struct status *st)
+{
+    char *temporary = temporary_of(path);
+
+    if (temporary == NULL)
+        return no_memory(path, st);
+    if (rename(temporary, path) != 0) {
+        status_set_errno(st, errno, "rename");
+        unlink(temporary);
+    } else {
+        sync_folder(path, st);
+    }
     if (st->code != STATUS_OK)
         status_wrap(st, "save segment '%s'", path);
     free(temporary);
+    return st->code;
+}
+
+enum status_code segment_save(struct segment *segment, const char *path, uint64_t mark,
+                              struct status *st)
+{
+    if (segment_write(segment, path, mark, st) == STATUS_OK)
+        segment_publish(path, st);
     return st->code;
 }

@@ -10,7 +10,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/property/vector_data.h"
 
-enum { D = 192, SEED = 0x5EED, SEQUENCE = 7, VERSION = 3 };
+enum { D = 192, SEED = 0x5EED, MARK = 7, VERSION = 3 };
 
 static uint8_t *copy_of(const uint8_t *data, size_t size)
 {
@@ -80,8 +80,9 @@ static void load_segment(const char *path, struct codebook *codebook)
     struct segment_options options = { .dimension = D, .codebook = codebook };
     struct segment *segment = NULL;
     struct status st = { 0 };
+    uint64_t mark;
 
-    if (segment_load(path, &options, SEQUENCE, &segment, &st) != STATUS_OK) {
+    if (segment_load(path, &options, &segment, &mark, &st) != STATUS_OK) {
         fuzz_require(segment == NULL, "a refused segment is none");
         return;
     }
@@ -176,7 +177,7 @@ bool fuzz_segment_seed(size_t n, struct buf *ret)
     fill(segment, counts[n]);
     char name[64];
     snprintf(name, sizeof name, "%s/segment", path);
-    fuzz_require(segment_save(segment, name, SEQUENCE, &st) == STATUS_OK, "a segment is saved");
+    fuzz_require(segment_save(segment, name, MARK, &st) == STATUS_OK, "a segment is saved");
     append_file(name, ret);
     remove(name);
     remove(path);

@@ -11,7 +11,7 @@
 #include "src/vector/segment.h"
 #include "tests/property/vector_segment_model.h"
 
-enum { SEQUENCE = 77, SMALL = 300, SECTIONS_AT = 56, CHECKED_BYTES = 128, PAGE = 4096 };
+enum { MARK = 77, SMALL = 300, SECTIONS_AT = 56, CHECKED_BYTES = 128, PAGE = 4096 };
 
 static void temporary_path(char path[64])
 {
@@ -30,9 +30,11 @@ static struct segment *reload(struct model *model, struct segment *segment, cons
     struct segment_options options = model_options(model);
     struct segment *loaded = NULL;
     struct status st = { 0 };
+    uint64_t mark = 0;
 
-    cr_assert_eq(segment_save(segment, path, SEQUENCE, &st), STATUS_OK, "%s", st.message);
-    cr_assert_eq(segment_load(path, &options, SEQUENCE, &loaded, &st), STATUS_OK, "%s", st.message);
+    cr_assert_eq(segment_save(segment, path, MARK, &st), STATUS_OK, "%s", st.message);
+    cr_assert_eq(segment_load(path, &options, &loaded, &mark, &st), STATUS_OK, "%s", st.message);
+    cr_assert_eq(mark, MARK);
     segment_unref(segment);
     for (size_t i = 0; model->kind->coded && i < MODEL_IDS; i++)
         model->has_row[i] = false;
@@ -80,7 +82,7 @@ static struct file file_of(struct segment *segment)
     int fd;
 
     temporary_path(file.path);
-    cr_assert_eq(segment_save(segment, file.path, SEQUENCE, &st), STATUS_OK, "%s", st.message);
+    cr_assert_eq(segment_save(segment, file.path, MARK, &st), STATUS_OK, "%s", st.message);
     fd = open(file.path, O_RDONLY);
     file.size = (size_t)lseek(fd, 0, SEEK_END);
     file.bytes = malloc(file.size);
@@ -112,7 +114,8 @@ static enum status_code try(struct model *model, const char *path)
     struct status st = { 0 };
     struct segment_hits hits;
     struct arena arena;
-    enum status_code code = segment_load(path, &options, SEQUENCE, &segment, &st);
+    uint64_t mark;
+    enum status_code code = segment_load(path, &options, &segment, &mark, &st);
 
     cr_assert((segment != NULL) == (code == STATUS_OK));
     if (segment == NULL)

@@ -224,9 +224,10 @@ static void *save_much(void *argument)
     do {
         struct segment *loaded = NULL;
         struct status st = { 0 };
+        uint64_t mark;
         segment_save(stress->segment, path, 1, &st);
         if (st.code == STATUS_OK)
-            segment_load(path, &options, 1, &loaded, &st);
+            segment_load(path, &options, &loaded, &mark, &st);
         require(stress, st.code == STATUS_OK, "saving and loading succeed");
         require(stress, loaded == NULL || segment_stats(loaded).count >= LASTING,
                 "a file holds what lasts");

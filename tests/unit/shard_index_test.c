@@ -641,8 +641,92 @@ Test(index, writes_after_the_last_save_are_found_again)
     delete_one(&f, 2);
     struct segment_hits before = search(&f, f.units, 400);
     close_all(&f); /* unsaved, as after a crash */
+    cr_expect_not(rebuilt_when_reopened(&f), "the changes are enough");
+    expect_same_hits(search(&f, f.units, 400), before);
+    expect_encoded(&f);
+    tear_down(&f);
+}
+
+/* Rows only, too, and with what is saved by itself. */
+Test(index, a_file_that_falls_behind_is_written_anew)
+{
+    struct fixture f;
+    ino_t file;
+
+    set_up(&f);
+    write_range(&f, 0, N);
+    save(&f);
+    file = inode_of(f.segment_path);
+    for (size_t round = 0; round < 7; round++)
+        write_range(&f, 0, N);
+    index_maintain(f.index, true);
+    cr_expect_neq(inode_of(f.segment_path), file, "7 times as many changes as vectors");
+    file = inode_of(f.segment_path);
+    delete_one(&f, 3);
+    index_maintain(f.index, true);
+    cr_expect_eq(inode_of(f.segment_path), file, "one change can wait");
+    struct segment_hits before = search(&f, f.units, N);
+    close_all(&f);
+    cr_expect_not(rebuilt_when_reopened(&f));
+    expect_same_hits(search(&f, f.units, N), before);
+    tear_down(&f);
+}
+
+/* Another store's, say, or one from before a backup was put back. */
+Test(index, a_file_whose_changes_are_forgotten_is_not_used)
+{
+    struct fixture f;
+    char old[128];
+
+    set_up(&f);
+    write_and_install(&f, true);
+    save(&f);
+    snprintf(old, sizeof old, "%s/old", f.folder);
+    cr_assert_eq(link(f.segment_path, old), 0);
+    write_range(&f, 300, 320);
+    save(&f);
+    struct segment_hits before = search(&f, f.units, 400);
+    close_all(&f);
+    cr_assert_eq(rename(old, f.segment_path), 0);
     cr_expect(rebuilt_when_reopened(&f));
     expect_same_hits(search(&f, f.units, 400), before);
+    tear_down(&f);
+}
+
+/* As when a power cut has taken from the store what was not synced. */
+Test(index, a_file_of_the_future_is_not_used)
+{
+    struct fixture f;
+    struct status st = { 0 };
+
+    set_up(&f);
+    write_and_install(&f, true);
+    cr_assert_eq(segment_save(index_segment(f.index, 0), f.segment_path, 1000000, &st), STATUS_OK);
+    struct segment_hits before = search(&f, f.units, 300);
+    close_all(&f);
+    cr_expect(rebuilt_when_reopened(&f));
+    cr_expect_neq(access(f.segment_path, F_OK), 0, "nor ever will be");
+    expect_same_hits(search(&f, f.units, 300), before);
+    tear_down(&f);
+}
+
+Test(index, writes_that_race_with_saves_are_all_found_again, .timeout = 120)
+{
+    struct fixture f;
+    struct racer racer = { .f = &f };
+    pthread_t thread;
+
+    set_up(&f);
+    write_range(&f, 0, N);
+    install_version(&f, 1, 0);
+    atomic_store(&racer.written, N);
+    cr_assert_eq(pthread_create(&thread, NULL, write_on, &racer), 0);
+    while (atomic_load(&racer.written) < N + MORE / 2)
+        save(&f);
+    pthread_join(thread, NULL);
+    close_all(&f);
+    cr_expect_not(rebuilt_when_reopened(&f));
+    cr_expect_eq(count(&f), alive(N + MORE));
     expect_encoded(&f);
     tear_down(&f);
 }
@@ -823,7 +907,7 @@ Test(index, an_interrupted_install_is_taken_up_after_a_restart)
     open_all(&f);
     cr_expect_eq(version_searched(&f, 0), 1, "all codes are made when the store is read");
     expect_encoded(&f);
-    index_maintain(f.index);
+    index_maintain(f.index, false);
     expect_stored_version(&f, 1);
     tear_down(&f);
     buf_deinit(&bytes);
@@ -841,12 +925,12 @@ Test(index, rows_come_back_after_a_restart_as_far_as_the_budget_goes)
     close_all(&f);
     cr_expect_not(rebuilt_when_reopened(&f));
     cr_expect_eq(index_stats(f.index).segment.rows, 0);
-    index_maintain(f.index);
+    index_maintain(f.index, false);
     cr_expect_eq(index_stats(f.index).segment.rows, N);
     close_all(&f);
     f.row_budget_bytes = 0;
     open_all(&f);
-    index_maintain(f.index);
+    index_maintain(f.index, false);
     cr_expect_eq(index_stats(f.index).segment.rows, 0);
     struct segment_hits hits = search(&f, f.units, K);
     cr_assert_eq(hits.count, K);

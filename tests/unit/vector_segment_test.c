@@ -360,24 +360,23 @@ static void folder_remove(struct folder *folder)
     cr_assert_eq(rmdir(folder->path), 0, "something was left in %s", folder->path);
 }
 
-static enum status_code load_as(const char *path, const struct segment_options *options,
-                                uint64_t sequence)
+static enum status_code load_as(const char *path, const struct segment_options *options)
 {
     struct segment *segment = NULL;
     struct status st = { 0 };
+    uint64_t mark;
 
-    segment_load(path, options, sequence, &segment, &st);
+    segment_load(path, options, &segment, &mark, &st);
     cr_assert((segment != NULL) == (st.code == STATUS_OK));
     segment_unref(segment);
     return st.code;
 }
 
-static enum status_code load(const char *path, size_t d, struct codebook *codebook,
-                             uint64_t sequence)
+static enum status_code load(const char *path, size_t d, struct codebook *codebook)
 {
     struct segment_options options = { .dimension = d, .codebook = codebook };
 
-    return load_as(path, &options, sequence);
+    return load_as(path, &options);
 }
 
 Test(vector_segment_unit, an_empty_one_can_be_saved)
@@ -387,7 +386,7 @@ Test(vector_segment_unit, an_empty_one_can_be_saved)
     struct status st = { 0 };
 
     cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK, "%s", st.message);
-    cr_assert_eq(load(folder.file, D, NULL, 1), STATUS_OK);
+    cr_assert_eq(load(folder.file, D, NULL), STATUS_OK);
     folder_remove(&folder);
     segment_unref(segment);
 }
@@ -402,17 +401,15 @@ Test(vector_segment_unit, only_the_matching_file_is_loaded)
     struct status st = { 0 };
 
     fill(segment, MANY);
-    cr_assert_eq(load(folder.file, D, codebook, 9), STATUS_NOT_FOUND);
+    cr_assert_eq(load(folder.file, D, codebook), STATUS_NOT_FOUND);
     cr_assert_eq(segment_save(segment, folder.file, 9, &st), STATUS_OK, "%s", st.message);
-    cr_assert_eq(load(folder.file, D, codebook, 9), STATUS_OK);
-    cr_assert_eq(load(folder.file, D, codebook, 10), STATUS_FAILED_PRECONDITION);
-    cr_assert_eq(load(folder.file, D, newer, 9), STATUS_FAILED_PRECONDITION);
-    cr_assert_eq(load(folder.file, 2 * D, wider, 9), STATUS_FAILED_PRECONDITION);
-    cr_assert_eq(load(folder.file, D, NULL, 9), STATUS_FAILED_PRECONDITION);
-    cr_assert_eq(load_as(folder.file,
-                         &(struct segment_options){
-                             .dimension = D, .codebook = codebook, .refine = REFINE_FLOAT16 },
-                         9),
+    cr_assert_eq(load(folder.file, D, codebook), STATUS_OK);
+    cr_assert_eq(load(folder.file, D, newer), STATUS_FAILED_PRECONDITION);
+    cr_assert_eq(load(folder.file, 2 * D, wider), STATUS_FAILED_PRECONDITION);
+    cr_assert_eq(load(folder.file, D, NULL), STATUS_FAILED_PRECONDITION);
+    cr_assert_eq(load_as(folder.file, &(struct segment_options){ .dimension = D,
+                                                                 .codebook = codebook,
+                                                                 .refine = REFINE_FLOAT16 }),
                  STATUS_FAILED_PRECONDITION);
     folder_remove(&folder);
     segment_unref(segment);
@@ -430,9 +427,9 @@ Test(vector_segment_unit, a_newer_format_is_named_as_such)
 
     cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK);
     fd = open(folder.file, O_WRONLY);
-    cr_assert_eq(pwrite(fd, "\x03", 1, 8), 1);
+    cr_assert_eq(pwrite(fd, "\x04", 1, 8), 1);
     close(fd);
-    cr_assert_eq(load(folder.file, D, NULL, 1), STATUS_FAILED_PRECONDITION);
+    cr_assert_eq(load(folder.file, D, NULL), STATUS_FAILED_PRECONDITION);
     folder_remove(&folder);
     segment_unref(segment);
 }
@@ -445,11 +442,12 @@ Test(vector_segment_unit, a_file_outlives_its_replacement_while_mapped)
     struct segment_hits hits;
     struct arena arena;
     struct status st = { 0 };
+    uint64_t mark;
 
     fill(segment, MANY);
     cr_assert_eq(segment_save(segment, folder.file, 1, &st), STATUS_OK);
     cr_assert_eq(
-        segment_load(folder.file, &(struct segment_options){ .dimension = D }, 1, &loaded, &st),
+        segment_load(folder.file, &(struct segment_options){ .dimension = D }, &loaded, &mark, &st),
         STATUS_OK);
     segment_unref(segment);
     segment = segment_of(NULL);
@@ -474,7 +472,7 @@ Test(vector_segment_unit, a_full_disk_leaves_the_old_file_and_nothing_else)
     cr_assert_eq(symlink("/dev/full", folder.temporary), 0);
     cr_assert_eq(segment_save(segment, folder.file, 2, &st), STATUS_RESOURCE_EXHAUSTED);
     cr_assert_eq(access(folder.temporary, F_OK), -1);
-    cr_assert_eq(load(folder.file, D, NULL, 1), STATUS_OK);
+    cr_assert_eq(load(folder.file, D, NULL), STATUS_OK);
     folder_remove(&folder);
     segment_unref(segment);
 }
@@ -508,8 +506,9 @@ Test(vector_segment_unit, files_survive_every_failed_allocation)
     failed = true;
     for (int n = 1; failed; n++) {
         struct status st = { 0 };
+        uint64_t mark;
         alloc_fault_at(n);
-        segment_load(folder.file, &(struct segment_options){ .dimension = D }, 1, &loaded, &st);
+        segment_load(folder.file, &(struct segment_options){ .dimension = D }, &loaded, &mark, &st);
         failed = alloc_fault_clear();
         cr_assert_eq(st.code, failed ? STATUS_RESOURCE_EXHAUSTED : STATUS_OK);
         cr_assert((loaded == NULL) == failed);
