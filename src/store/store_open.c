@@ -9,7 +9,7 @@
 enum {
     MIB = 1 << 20,
     DEFAULT_CACHE_BYTES = 64 * MIB,
-    MAX_LOG_BYTES = 64 * MIB, /* of the write-ahead logs together: bounds disk and reopening */
+    MAX_LOG_BYTES = 32 * MIB, /* of the write-ahead logs together: bounds disk and reopening */
     FILTER_BITS = 10,         /* per key, Bloom's equivalent; about 1 % false positives */
     BACKGROUND_JOBS = 2,
     LOG_LEVEL_WARN = 2,
