@@ -1,10 +1,12 @@
 /**
- * kill -9 of a shard, ten times, while `sutra import` runs: the importer ends with the code for "no
- * answer", goes on with --resume when the shard is back, and at the end every item of the file is
- * there once, with its vector and its edges.
+ * kill -9, ten times, while `sutra import` runs. Of a shard: the importer ends with the code for
+ * "no answer". Of the importer itself. Either way it goes on with --resume, sends again no more
+ * than what was under way, and at the end every item of the file is there once, with its vector and
+ * its edges.
  */
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +15,11 @@
 #include "tests/support/fixture.h"
 
 enum { ITEMS = 4000, KILLS = 10, SHARDS = 2, SEED = 11, EXIT_UNAVAILABLE = 4, PAGE = 1000 };
+
+#define BATCH 10
+#define WINDOW 4
+#define TEXT(number) TEXT_OF(number)
+#define TEXT_OF(number) #number
 
 static const int64_t PATIENCE_US = 30 * 1000000LL;
 
@@ -57,11 +64,11 @@ static void write_items(void)
 
 static void start_import(void)
 {
-    test_process_spawn(&importer,
-                       (const char *const[]){ "src/apps/cli/sutra", "--address",
-                                              f.cluster.router.address, "import", items_path,
-                                              "--state", state_path, "--resume", "--batch", "10",
-                                              "--window", "4", "--retry-seconds", "0", NULL });
+    test_process_spawn(
+        &importer, (const char *const[]){ "src/apps/cli/sutra", "--address",
+                                          f.cluster.router.address, "import", items_path, "--state",
+                                          state_path, "--resume", "--batch", TEXT(BATCH),
+                                          "--window", TEXT(WINDOW), "--retry-seconds", "0", NULL });
 }
 
 static uint64_t count_concepts(void)
@@ -83,23 +90,38 @@ static void wait_for_concepts(uint64_t count)
     }
 }
 
-static void kill_once(uint64_t round)
+static void start_import_and_wait(uint64_t round)
 {
-    unsigned victim = (unsigned)test_draw(SEED, round, SHARDS);
     uint64_t before = count_concepts();
 
     start_import();
     wait_for_concepts(before + 1 + test_draw(SEED + 1, round, ITEMS / (4 * KILLS)));
+}
+
+static void kill_importer(uint64_t round)
+{
+    start_import_and_wait(round);
+    kill(importer.pid, SIGKILL);
+    cr_assert_eq(test_process_wait(&importer), -1, "round %lu", (unsigned long)round);
+}
+
+static void kill_shard(uint64_t round)
+{
+    unsigned victim = (unsigned)test_draw(SEED, round, SHARDS);
+
+    start_import_and_wait(round);
     test_cluster_kill_shard(&f.cluster, victim);
     cr_assert_eq(test_process_wait(&importer), EXIT_UNAVAILABLE, "round %lu", (unsigned long)round);
     test_cluster_start_shard(&f.cluster, victim);
 }
 
-static void check_page(uint64_t first)
+/* How often they were written, all in all: a version grows by one per write. */
+static uint64_t check_page(uint64_t first)
 {
     Sutra__V1__BatchGetRequest request = SUTRA__V1__BATCH_GET_REQUEST__INIT;
     Sutra__V1__BatchGetResponse *reply = NULL;
     struct status st = { 0 };
+    uint64_t writes = 0;
 
     request.n_ids = PAGE;
     request.ids = arena_calloc(&f.arena, PAGE, sizeof *request.ids);
@@ -108,17 +130,33 @@ static void check_page(uint64_t first)
     client_batch_get(f.client, &request, &f.arena, &reply, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     cr_assert_eq(reply->n_missing, 0);
-    for (uint64_t i = 0; i < PAGE; i++)
+    for (uint64_t i = 0; i < PAGE; i++) {
         cr_expect_str_eq(reply->concepts[i]->content,
                          test_concept(first + i, 0, &f.arena)->content);
+        writes += reply->concepts[i]->version;
+    }
     arena_reset(&f.arena);
+    return writes;
 }
 
-Test(import_kill, resume_completes_an_import_that_was_broken_ten_times, .fini = stop,
-     .timeout = 600)
+static void check_all(void)
 {
     Sutra__V1__ShardStats *total;
+    uint64_t writes = 0;
 
+    for (uint64_t first = 0; first < ITEMS; first += PAGE)
+        writes += check_page(first);
+    cr_expect_leq(writes, ITEMS + KILLS * BATCH * WINDOW, "%lu writes", (unsigned long)writes);
+    test_fixture_settle(&f);
+    total = test_fixture_stats(&f)->total;
+    cr_expect_eq(total->concepts, ITEMS);
+    cr_expect_eq(total->vectors, ITEMS);
+    cr_expect_eq(total->associations_out, ITEMS);
+    cr_expect_eq(total->associations_in, ITEMS);
+}
+
+static void import_through(void (*kill_once)(uint64_t round))
+{
     test_fixture_start(&f, &(struct test_cluster_options){
                                .shards = SHARDS,
                                .router = true,
@@ -130,12 +168,15 @@ Test(import_kill, resume_completes_an_import_that_was_broken_ten_times, .fini = 
     cr_expect_lt(count_concepts(), ITEMS, "every kill hit a running import");
     start_import();
     cr_assert_eq(test_process_wait(&importer), 0);
-    for (uint64_t first = 0; first < ITEMS; first += PAGE)
-        check_page(first);
-    test_fixture_settle(&f);
-    total = test_fixture_stats(&f)->total;
-    cr_expect_eq(total->concepts, ITEMS);
-    cr_expect_eq(total->vectors, ITEMS);
-    cr_expect_eq(total->associations_out, ITEMS);
-    cr_expect_eq(total->associations_in, ITEMS);
+    check_all();
+}
+
+Test(import_kill, of_shards_loses_and_repeats_nothing, .fini = stop, .timeout = 600)
+{
+    import_through(kill_shard);
+}
+
+Test(import_kill, of_the_importer_loses_and_repeats_nothing, .fini = stop, .timeout = 600)
+{
+    import_through(kill_importer);
 }
