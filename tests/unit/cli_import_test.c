@@ -202,6 +202,29 @@ Test(cli_import_feed, the_limit_counts_what_was_skipped)
     import_feed_deinit(&feed);
 }
 
+Test(cli_import_feed, goes_on_behind_what_was_skipped_in_any_file)
+{
+    for (uint64_t skipped = 0; skipped <= 5; skipped++) {
+        struct import_feed feed = feed_of_five(0);
+        struct status st = { 0 };
+        cr_assert_eq(import_feed_skip(&feed, skipped, &st), STATUS_OK);
+        cr_expect_str_eq(rest_of(&feed), &"abcde"[skipped]);
+        cr_expect_eq(feed.position, 5);
+        import_feed_deinit(&feed);
+    }
+}
+
+Test(cli_import_feed, does_not_take_apart_what_is_skipped)
+{
+    struct import_feed feed = feed_of_five(0);
+    struct status st = { 0 };
+
+    write_file("1.jsonl", "{\"id\":\"a\"\n\n{\"id\":\"b\"}\n");
+    cr_assert_eq(import_feed_skip(&feed, 1, &st), STATUS_OK);
+    cr_expect_str_eq(rest_of(&feed), "bcde");
+    import_feed_deinit(&feed);
+}
+
 Test(cli_import_feed, skipping_beyond_the_end_is_an_error)
 {
     struct import_feed feed = feed_of_five(0);

@@ -194,6 +194,18 @@ Test(cli_progress, an_earlier_run_counts_neither_for_rate_nor_for_time_left)
     cr_assert_str_eq(line(&s), "60%  60/100 items  1/s  0 B  ETA 0:40");
 }
 
+Test(cli_progress, an_earlier_run_does_not_count_where_bytes_stand_in_either)
+{
+    struct progress_state s = { .items = 60,
+                                .items_before = 50,
+                                .bytes = 60,
+                                .bytes_total = 100,
+                                .bytes_before = 50,
+                                .seconds = 10 };
+
+    cr_assert_str_eq(line(&s), "60%  60 items  1/s  60 B  ETA 0:40");
+}
+
 Test(cli_progress, the_first_moment_divides_by_nothing)
 {
     struct progress_state s = { .items_total = 100 };

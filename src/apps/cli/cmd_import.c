@@ -103,7 +103,8 @@ struct job {
     struct import_feed feed;
     struct source_size size;
     struct import_report report;
-    uint64_t resumed_at; /* items settled by an earlier run */
+    uint64_t resumed_at;   /* items settled by an earlier run … */
+    uint64_t resumed_byte; /* … and where the files go on behind them */
     int64_t start_us;
     struct progress progress;
     const char *fingerprint; /* NULL: the source cannot be read again, nothing is noted */
@@ -196,6 +197,7 @@ static enum status_code resume(struct job *job, struct status *st)
         import_feed_skip(&job->feed, state.settled_items, st) != STATUS_OK)
         return st->code;
     job->resumed_at = job->report.settled = state.settled_items;
+    job->resumed_byte = import_feed_bytes(&job->feed);
     return STATUS_OK;
 }
 
@@ -240,6 +242,7 @@ static void on_tick(void *context, const struct import_report *report)
         .items_before = job->resumed_at,
         .bytes = import_feed_bytes(&job->feed),
         .bytes_total = job->size.bytes,
+        .bytes_before = job->resumed_byte,
         .seconds = seconds_so_far(job),
     };
 

@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { ITEM_ARENA_BYTES = 64 * 1024 * 1024 };
-
 void import_feed_init(struct import_feed *feed, const struct import_file *files, size_t count,
                       uint64_t limit)
 {
@@ -33,14 +31,25 @@ static enum status_code open_file(struct import_feed *feed, struct status *st)
     return source_open(file->format, file->path, &feed->source, st);
 }
 
-/* From whichever file has one. */
-static enum status_code next_item(struct import_feed *feed, struct arena *arena,
-                                  Sutra__V1__ConceptInput **ret_item, struct status *st)
+/* An item of the open file, or with @arena NULL only whether there is one, which is passed over. */
+static enum status_code take(struct source *source, struct arena *arena,
+                             Sutra__V1__ConceptInput **ret_item, bool *ret_there, struct status *st)
 {
-    *ret_item = NULL;
+    if (arena == NULL)
+        return source_skip(source, ret_there, st);
+    if (source_next(source, arena, ret_item, st) == STATUS_OK)
+        *ret_there = *ret_item != NULL;
+    return st->code;
+}
+
+/* The same from whichever file has one. */
+static enum status_code take_from_any(struct import_feed *feed, struct arena *arena,
+                                      Sutra__V1__ConceptInput **ret_item, bool *ret_there,
+                                      struct status *st)
+{
     for (;;) {
         if (feed->source != NULL) {
-            if (source_next(feed->source, arena, ret_item, st) != STATUS_OK || *ret_item != NULL)
+            if (take(feed->source, arena, ret_item, ret_there, st) != STATUS_OK || *ret_there)
                 return st->code;
             close_file(feed);
         }
@@ -49,33 +58,36 @@ static enum status_code next_item(struct import_feed *feed, struct arena *arena,
     }
 }
 
+static enum status_code advance(struct import_feed *feed, struct arena *arena,
+                                Sutra__V1__ConceptInput **ret_item, bool *ret_there,
+                                struct status *st)
+{
+    *ret_there = false;
+    if (feed->limit == 0 || feed->position < feed->limit)
+        take_from_any(feed, arena, ret_item, ret_there, st);
+    if (st->code == STATUS_OK)
+        feed->position += *ret_there;
+    return st->code;
+}
+
 enum status_code import_feed_next(struct import_feed *feed, struct arena *arena,
                                   Sutra__V1__ConceptInput **ret_item, struct status *st)
 {
     Sutra__V1__ConceptInput *item = NULL;
+    bool there;
 
-    if (feed->limit == 0 || feed->position < feed->limit)
-        next_item(feed, arena, &item, st);
-    if (st->code != STATUS_OK)
-        return st->code;
-    feed->position += item != NULL;
-    *ret_item = item;
-    return STATUS_OK;
+    if (advance(feed, arena, &item, &there, st) == STATUS_OK)
+        *ret_item = item;
+    return st->code;
 }
 
 enum status_code import_feed_skip(struct import_feed *feed, uint64_t count, struct status *st)
 {
-    Sutra__V1__ConceptInput *item = NULL;
-    struct arena arena;
     uint64_t skipped = 0;
+    bool there;
 
-    arena_init(&arena, ITEM_ARENA_BYTES);
-    for (; skipped < count; skipped++) {
-        arena_reset(&arena);
-        if (import_feed_next(feed, &arena, &item, st) != STATUS_OK || item == NULL)
-            break;
-    }
-    arena_deinit(&arena);
+    while (skipped < count && advance(feed, NULL, NULL, &there, st) == STATUS_OK && there)
+        skipped++;
     if (st->code == STATUS_OK && skipped < count)
         return status_set(st, STATUS_FAILED_PRECONDITION,
                           "%" PRIu64 " items are settled, but there are only %" PRIu64, count,

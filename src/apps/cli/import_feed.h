@@ -38,7 +38,8 @@ void import_feed_deinit(struct import_feed *feed);
 enum status_code import_feed_next(struct import_feed *feed, struct arena *arena,
                                   Sutra__V1__ConceptInput **ret_item, struct status *st);
 
-/** Reads over the first @count items. FAILED_PRECONDITION when there are fewer. */
+/** Passes over the first @count items, which were read before. FAILED_PRECONDITION when there are
+ * fewer. */
 enum status_code import_feed_skip(struct import_feed *feed, uint64_t count, struct status *st);
 
 /** Bytes read of all files. */

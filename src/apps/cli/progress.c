@@ -32,9 +32,12 @@ static double items_per_second(const struct progress_state *state)
 /* Seconds to go at the pace so far; negative when nobody knows. */
 static double seconds_left(const struct progress_state *state, double fraction)
 {
-    double before =
-        state->items_total != 0 ? (double)state->items_before / (double)state->items_total : 0;
+    struct progress_state first = *state;
+    double before;
 
+    first.items = state->items_before;
+    first.bytes = state->bytes_before;
+    before = progress_fraction(&first);
     if (fraction <= before)
         return -1;
     return state->seconds * (1 - fraction) / (fraction - before);

@@ -18,8 +18,9 @@ struct progress_state {
     uint64_t items_total;  /* 0: unknown */
     uint64_t items_before; /* of `items`, done by an earlier run: they do not count for the rate */
     uint64_t bytes;
-    uint64_t bytes_total; /* 0: unknown */
-    double seconds;       /* since the start */
+    uint64_t bytes_total;  /* 0: unknown */
+    uint64_t bytes_before; /* of `bytes`, likewise */
+    double seconds;        /* since the start */
 };
 
 /** 0–1 by items if their total is known, else by bytes; negative when neither total is. */

@@ -243,6 +243,15 @@ static enum status_code csv_next(void *state, struct arena *arena,
     return STATUS_OK;
 }
 
+static enum status_code csv_skip(void *state, bool *ret_there, struct status *st)
+{
+    struct csv *csv = state;
+
+    if (next_row(csv, st) == STATUS_OK)
+        *ret_there = csv->row.complete;
+    return st->code;
+}
+
 static void csv_close(void *state)
 {
     struct csv *csv = state;
@@ -294,6 +303,7 @@ const struct source_type csv_source = {
     .open = open_csv,
     .close = csv_close,
     .next = csv_next,
+    .skip = csv_skip,
     .bytes_read = csv_bytes_read,
 };
 
@@ -302,5 +312,6 @@ const struct source_type tsv_source = {
     .open = open_tsv,
     .close = csv_close,
     .next = csv_next,
+    .skip = csv_skip,
     .bytes_read = csv_bytes_read,
 };

@@ -70,6 +70,27 @@ static enum status_code jsonl_open(const char *path, void **ret_state, struct st
     return st->code;
 }
 
+/* The next line with an object; NULL behind the last. */
+static enum status_code next_object(struct line_reader *reader, const char **ret_line,
+                                    size_t *ret_length, struct status *st)
+{
+    do {
+        if (line_reader_next(reader, ret_line, ret_length, st) != STATUS_OK)
+            return st->code;
+    } while (*ret_line != NULL && !line_is_object(*ret_line, *ret_length));
+    return STATUS_OK;
+}
+
+static enum status_code jsonl_skip(void *state, bool *ret_there, struct status *st)
+{
+    const char *line;
+    size_t length;
+
+    if (next_object(state, &line, &length, st) == STATUS_OK)
+        *ret_there = line != NULL;
+    return st->code;
+}
+
 static enum status_code jsonl_next(void *state, struct arena *arena,
                                    Sutra__V1__ConceptInput **ret_item, struct status *st)
 {
@@ -77,10 +98,8 @@ static enum status_code jsonl_next(void *state, struct arena *arena,
     const char *line;
     size_t length;
 
-    do {
-        if (line_reader_next(reader, &line, &length, st) != STATUS_OK)
-            return st->code;
-    } while (line != NULL && !line_is_object(line, length));
+    if (next_object(reader, &line, &length, st) != STATUS_OK)
+        return st->code;
     if (line == NULL) {
         *ret_item = NULL;
         return STATUS_OK;
@@ -100,6 +119,7 @@ const struct source_type jsonl_source = {
     .open = jsonl_open,
     .close = jsonl_close,
     .next = jsonl_next,
+    .skip = jsonl_skip,
     .bytes_read = jsonl_bytes_read,
     .line_is_item = line_is_object,
 };

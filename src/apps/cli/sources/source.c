@@ -11,6 +11,8 @@
 #include "src/apps/cli/sources/line_reader.h"
 #include "src/apps/cli/sources/source_type.h"
 
+enum { ITEM_ARENA_BYTES = 64 * 1024 * 1024 };
+
 struct source {
     const struct source_type *type;
     void *state;
@@ -85,6 +87,25 @@ enum status_code source_next(struct source *source, struct arena *arena,
                              Sutra__V1__ConceptInput **ret_item, struct status *st)
 {
     return source->type->next(source->state, arena, ret_item, st);
+}
+
+static enum status_code make_and_forget(struct source *source, bool *ret_there, struct status *st)
+{
+    Sutra__V1__ConceptInput *item = NULL;
+    struct arena arena;
+
+    arena_init(&arena, ITEM_ARENA_BYTES);
+    if (source_next(source, &arena, &item, st) == STATUS_OK)
+        *ret_there = item != NULL;
+    arena_deinit(&arena);
+    return st->code;
+}
+
+enum status_code source_skip(struct source *source, bool *ret_there, struct status *st)
+{
+    if (source->type->skip == NULL)
+        return make_and_forget(source, ret_there, st);
+    return source->type->skip(source->state, ret_there, st);
 }
 
 uint64_t source_bytes_read(const struct source *source)

@@ -10,6 +10,7 @@
  * "path:line". One thread at a time.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "src/base/arena.h"
@@ -40,6 +41,10 @@ void source_close(struct source *source);
 /** The next item, all of it in @arena; NULL behind the last. After an error only source_close(). */
 enum status_code source_next(struct source *source, struct arena *arena,
                              Sutra__V1__ConceptInput **ret_item, struct status *st);
+
+/** Passes over the next item, which is not looked at more closely than it takes to find the one
+ * behind it. @ret_there is false behind the last. */
+enum status_code source_skip(struct source *source, bool *ret_there, struct status *st);
 
 /** Bytes of the files that the items so far took. */
 uint64_t source_bytes_read(const struct source *source);

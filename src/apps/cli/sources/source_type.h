@@ -14,6 +14,8 @@ struct source_type {
     void (*close)(void *state);
     enum status_code (*next)(void *state, struct arena *arena, Sutra__V1__ConceptInput **ret_item,
                              struct status *st);
+    /* Passes over an item without making it; NULL: make it and forget it. */
+    enum status_code (*skip)(void *state, bool *ret_there, struct status *st);
     uint64_t (*bytes_read)(const void *state);
     /* Whether a line holds an item; NULL when lines and items are not the same. */
     bool (*line_is_item)(const char *line, size_t length);
