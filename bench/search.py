@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import subprocess
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,8 @@ from bench.report import RESULTS, Report
 from bench.rpc import requests
 from bench.rpc.contender import Contender
 from bench.rpc.processes import Processes, free_ports, load
-from bench.vector.data import CACHE, K, QUERIES, WORDNET, wordnet
+from bench.rpc.wordnet import wordnet_requests
+from bench.vector.data import K, QUERIES, wordnet
 
 SHARDS, BATCH, TARGETS = 4, 100, (0.96, 0.98)  # of 0.95, 0.949 comes out
 IN_FLIGHT, BATCHES_IN_FLIGHT = 16, 4
@@ -23,10 +23,6 @@ def _options():
     parser = argparse.ArgumentParser(prog="bench/run search")
     parser.add_argument("--quick", action="store_true", help="shorter rounds")
     return parser.parse_args()
-
-
-def _query(vector):
-    return requests.field(1, requests.field(1, requests.field(2, vector.astype("<f4").tobytes())))
 
 
 class World:
@@ -43,9 +39,9 @@ class World:
         self.pids["router, four shards"] = [processes.router(router, shards), *started]
 
     def fill(self):
-        learn, names, delete, train = (self.folder / name for name in ("learn", "ids", "delete", "train"))
-        subprocess.run([f"{self.built}/bench/wordnet_requests", WORDNET, CACHE / "wordnet.f32", learn, names], check=True)
-        ids = np.array(names.read_bytes().split())
+        delete, train = (self.folder / name for name in ("delete", "train"))
+        learn, ids = wordnet_requests(self.built, self.folder)
+        ids = np.array(ids)
         held_out = np.sort(np.random.default_rng(1).choice(len(ids), QUERIES, replace=False))  # as wordnet() does
         self.row_of = {bytes(id): row for row, id in enumerate(np.delete(ids, held_out))}
         requests.singles(delete, [bytes(id) for id in ids[held_out]])
@@ -57,7 +53,7 @@ class World:
 
     def requests(self, target):
         """Files of single searches and of batches for a recall target."""
-        queries = [_query(query) for query in self.data.queries]
+        queries = [requests.query(query) for query in self.data.queries]
         rest = requests.number(2, K)
         batches = [b"".join(queries[i : i + BATCH]) + rest + requests.float32(7, target) for i in range(0, QUERIES, BATCH)]
         return (requests.write(self.folder / f"search-{target}", [query + rest + requests.float32(7, target) for query in queries]),

@@ -12,7 +12,7 @@ from bench.report import RESULTS, Report
 from bench.rpc import requests
 from bench.rpc.contender import Contender
 from bench.rpc.processes import Processes, free_ports, load, redis_fill, redis_load
-from bench.vector.data import CACHE, WORDNET, wordnet
+from bench.rpc.wordnet import wordnet_requests
 
 SHARDS, HOT, DATA = 4, 1000, "WordNet, 117,659 concepts"
 SERVICE = "/sutra.v1.ConceptService"
@@ -38,14 +38,9 @@ class World:
         self.redis = processes.redis(self.redis_port)
 
     def fill(self):
-        vectors = CACHE / "wordnet.f32"
-        if not vectors.exists():
-            wordnet(self.built)
-        learn, ids = self.folder / "learn", self.folder / "ids"
-        subprocess.run([f"{self.built}/bench/wordnet_requests", WORDNET, vectors, learn, ids], check=True)
+        learn, self.ids = wordnet_requests(self.built, self.folder)
         for port in (self.port, self.router_port):
             load(self.built, port, f"{SERVICE}/LearnBatch", learn, "--once", "-n", 4)
-        self.ids = ids.read_bytes().split()
         hot = random.Random(1).sample(self.ids, HOT)
         self.requests = {
             "1000": requests.batches(self.folder / "hot-1000", hot, 1000, 20),

@@ -87,6 +87,11 @@ def _pair(a, b):
     return field(1, field(1, a) + field(2, b))
 
 
+def query(vector):
+    """SearchRequest.query, or one of BatchSearchRequest.queries."""
+    return field(1, field(1, field(2, vector.astype("<f4").tobytes())))
+
+
 def singles(path, ids):
     """A GetRequest for each."""
     return write(path, [field(IDS, id) for id in ids])
