@@ -47,8 +47,15 @@ class Processes:
         while ready not in (text := pathlib.Path(log.name).read_text(encoding="utf-8")):
             if process.poll() is not None or time.monotonic() > until:
                 raise SystemExit(f"bench: {name} did not start:\n{text}")
-            time.sleep(0.02)
+            time.sleep(0.005)
         return process.pid
+
+    def end(self, pid, how=signal.SIGTERM):
+        """Ends one of them, and returns when it is gone."""
+        process = next(each for each in self._started if each.pid == pid)
+        self._started.remove(process)
+        process.send_signal(how)
+        process.wait(60)
 
     def shard(self, name, port, *options):
         return self._start(name, [f"{self.built}/shard/sutra-shard", "--data", name, "--listen", f"127.0.0.1:{port}", *options], "ready on")
