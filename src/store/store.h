@@ -44,13 +44,12 @@
  *   outbox    sequence u64                     -> kind u8 | slot u16 | the 32 bytes above |
  *                                                 type u8 | length u8 | source |
  *                                                 length u8 | target | label
- *   changes   number u64 | id                  -> nothing: the vector of id was set or removed
- *             number u64                       -> nothing: what was before is forgotten
- *   terms, times                               reserved, empty
- *   meta      "format" -> u32, "shard" -> u32, "vector_format" -> u32 (absent: 0),
- *             "codebook" -> bytes, "calibration" -> bytes, "counters" -> 6 u64:
- *             concepts, vectors, content bytes, out records, in records, last sequence
- *             (a merge adds the first five and takes the greater of the sixth)
+ *   changes   number u64                       -> (length u8 | id) of every vector that a batch set
+ *                                                 or removed; nothing: up to here they are
+ * forgotten terms, times                               reserved, empty meta      "format" -> u32,
+ * "shard" -> u32, "vector_format" -> u32 (absent: 0), "codebook" -> bytes, "calibration" -> bytes,
+ * "counters" -> 6 u64: concepts, vectors, content bytes, out records, in records, last sequence (a
+ * merge adds the first five and takes the greater of the sixth)
  *
  * Associations across shards. An association is two records: `out` with its source and `in` with
  * its target. Where this shard owns both ends they are written in one batch. Where it does not, the
@@ -371,8 +370,8 @@ enum status_code store_scan_vectors(struct store *store,
 
 /**
  * For a copy of the vectors that follows on_vector() and is saved now and then: which of them to
- * read again after a crash. Every vector set or removed has a number, kept with its id in the same
- * batch as the write. (store_set_codes() changes codes, not vectors.)
+ * read again after a crash. Every batch that sets or removes vectors keeps a number and their ids.
+ * (store_set_codes() changes codes, not vectors.)
  *
  *   mark = store_change_mark(); save the copy; store_sync(); publish it with its mark;
  *   store_forget_changes(mark)           …crash…           store_scan_changes(mark of the copy)

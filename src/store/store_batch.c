@@ -18,6 +18,7 @@ enum status_code store_batch_end(struct store_batch *batch, bool synced, struct 
     store_batch_unlock(batch);
     id_set_deinit(&batch->ids);
     pending_deinit(&batch->pending);
+    buf_deinit(&batch->changes);
     buf_deinit(&batch->concepts);
     buf_deinit(&batch->scratch);
     return store_settle(batch->store, synced, st);
@@ -135,7 +136,8 @@ static void each_concept(const struct store_batch *batch,
 
 enum status_code store_batch_commit(struct store_batch *batch, struct status *st)
 {
-    if (batch->pending.failed || batch->concepts.failed)
+    store_batch_put_changes(batch);
+    if (batch->pending.failed || batch->changes.failed || batch->concepts.failed)
         return store_no_memory(st);
     if (batch->pending.count == 0)
         return STATUS_OK;

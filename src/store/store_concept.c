@@ -102,7 +102,7 @@ enum status_code stored_vector_put(struct store_batch *batch, const struct conce
 {
     if (stored_vector_recode(batch, id, vector, st) != STATUS_OK)
         return st->code;
-    store_batch_note_change(batch, id);
+    store_change_write(id, &batch->changes);
     if (!existed)
         batch->added[COUNTER_VECTORS]++;
     return STATUS_OK;
@@ -117,7 +117,7 @@ enum status_code stored_vector_delete(struct store_batch *batch, const struct co
         return st->code;
     store_key_concept(id, &key);
     store_batch_delete(batch, FAMILY_VECTORS, &key);
-    store_batch_note_change(batch, id);
+    store_change_write(id, &batch->changes);
     batch->added[COUNTER_VECTORS]--;
     return STATUS_OK;
 }

@@ -133,7 +133,6 @@ void store_key_concept(const struct concept_id *id, struct store_key *ret);
 void store_key_edges(const struct concept_id *near, struct store_key *ret);
 void store_key_edge(const struct edge *edge, enum store_direction side, struct store_key *ret);
 void store_key_sequence(uint64_t sequence, struct store_key *ret);
-void store_key_change(uint64_t number, const struct concept_id *id, struct store_key *ret);
 void store_key_append(struct store_key *key, const void *data, size_t size);
 
 /** The smallest key behind all that begin with @prefix, which must not be all 0xff. */
@@ -142,9 +141,8 @@ void store_key_successor(const struct store_key *prefix, struct store_key *ret);
 /** The id in a key of `concepts` or `vectors`; borrows @key. DATA_LOSS. */
 enum status_code store_key_read_concept(struct text_view key, struct concept_id *ret,
                                         struct status *st);
-/** A key of `changes`; an id of length 0 where it is the mark. Borrows @key. DATA_LOSS. */
-enum status_code store_key_read_change(struct text_view key, uint64_t *ret_number,
-                                       struct concept_id *ret_id, struct status *st);
+/** DATA_LOSS. */
+enum status_code store_key_read_sequence(struct text_view key, uint64_t *ret, struct status *st);
 /** Borrows @key. DATA_LOSS. */
 enum status_code store_key_read_edge(struct text_view key, enum store_direction side,
                                      struct edge *ret, struct status *st);
@@ -162,6 +160,12 @@ enum status_code edge_value_read(struct text_view bytes, struct edge_value *ret,
 void store_vector_write(const struct store_vector *vector, struct buf *to);
 /** Borrows @bytes. DATA_LOSS. */
 enum status_code store_vector_read(struct text_view bytes, struct store_vector *ret,
+                                   struct status *st);
+
+/** Appends an id to the value of a `changes` record. */
+void store_change_write(const struct concept_id *id, struct buf *to);
+/** The next id of one, which is taken off @value; borrows. DATA_LOSS. */
+enum status_code store_change_read(struct text_view *value, struct concept_id *ret,
                                    struct status *st);
 
 /** An outbox record, without its sequence. */
@@ -220,6 +224,7 @@ struct store_batch {
     struct pending pending;
     uint64_t added[COUNTER_COUNT]; /* modulo 2^64; COUNTER_SEQUENCE: the last one taken */
     uint64_t outbox_added;
+    struct buf changes;  /* value of its `changes` record */
     struct buf concepts; /* struct concept_id of each that is written; borrowed */
     struct buf scratch;
 };
@@ -292,8 +297,8 @@ enum status_code edge_apply(struct store_batch *batch, enum store_edge_kind kind
 
 /* ---- Changes of vectors (store_changes.c) ------------------------------------------------ */
 
-/** That the vector of @id is set or removed by the batch. */
-void store_batch_note_change(struct store_batch *batch, const struct concept_id *id);
+/** Puts the record of those vectors that the batch sets or removes into it. */
+void store_batch_put_changes(struct store_batch *batch);
 
 /* ---- Concepts and vectors inside a batch (store_concept.c) ------------------------------- */
 

@@ -92,12 +92,6 @@ void store_key_sequence(uint64_t sequence, struct store_key *ret)
         append_u8(ret, (uint8_t)(sequence >> shift));
 }
 
-void store_key_change(uint64_t number, const struct concept_id *id, struct store_key *ret)
-{
-    store_key_sequence(number, ret);
-    store_key_append(ret, id->data, id->length);
-}
-
 void store_key_successor(const struct store_key *prefix, struct store_key *ret)
 {
     *ret = *prefix;
@@ -197,13 +191,24 @@ enum status_code store_key_read_concept(struct text_view key, struct concept_id 
     return STATUS_OK;
 }
 
-enum status_code store_key_read_change(struct text_view key, uint64_t *ret_number,
-                                       struct concept_id *ret_id, struct status *st)
+enum status_code store_key_read_sequence(struct text_view key, uint64_t *ret, struct status *st)
 {
-    *ret_id = (struct concept_id){ 0 };
-    if (!take_sequence(&key, ret_number) || (key.length != 0 && !id_of_bytes(key, ret_id)))
-        return status_set(st, STATUS_DATA_LOSS, "a key names no change");
+    if (!take_sequence(&key, ret) || key.length != 0)
+        return status_set(st, STATUS_DATA_LOSS, "a key is no number");
     return STATUS_OK;
+}
+
+void store_change_write(const struct concept_id *id, struct buf *to)
+{
+    buf_append_u8(to, (uint8_t)id->length);
+    buf_append(to, id->data, id->length);
+}
+
+enum status_code store_change_read(struct text_view *value, struct concept_id *ret,
+                                   struct status *st)
+{
+    return take_id(value, ret) ? STATUS_OK
+                               : status_set(st, STATUS_DATA_LOSS, "a record of changes is damaged");
 }
 
 enum status_code store_key_read_edge(struct text_view key, enum store_direction side,

@@ -155,19 +155,21 @@ static void check_outbox(struct verify *verify, struct text_view key, struct tex
         report(verify, "outbox: entry %llu is of the future", (unsigned long long)entry.sequence);
 }
 
-static void check_change(struct verify *verify, struct text_view key, struct text_view value,
-                         struct status *st)
+static void check_changes(struct verify *verify, struct text_view key, struct text_view value,
+                          struct status *st)
 {
     struct status fault = { 0 };
     struct concept_id id;
     uint64_t number;
 
-    (void)value;
     (void)st;
-    if (store_key_read_change(key, &number, &id, &fault) != STATUS_OK)
-        report(verify, "changes: %s", fault.message);
-    else if (id.length > 0 && number > verify->last_stamp)
+    if (store_key_read_sequence(key, &number, &fault) == STATUS_OK && value.length > 0 &&
+        number > verify->last_stamp)
         report(verify, "changes: number %llu is of the future", (unsigned long long)number);
+    while (fault.code == STATUS_OK && value.length > 0)
+        store_change_read(&value, &id, &fault);
+    if (fault.code != STATUS_OK)
+        report(verify, "changes: %s", fault.message);
 }
 
 static enum status_code check_family(struct verify *verify, enum store_family family,
@@ -225,7 +227,7 @@ enum status_code store_verify(struct store *store,
     } checks[] = {
         { FAMILY_CONCEPTS, check_concept }, { FAMILY_VECTORS, check_vector },
         { FAMILY_OUT, check_out },          { FAMILY_IN, check_in },
-        { FAMILY_OUTBOX, check_outbox },    { FAMILY_CHANGES, check_change },
+        { FAMILY_OUTBOX, check_outbox },    { FAMILY_CHANGES, check_changes },
     };
 
     verify.last_stamp = atomic_load(&store->counters[COUNTER_SEQUENCE]);
