@@ -7,32 +7,25 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 
+from bench.figures import rates
 from bench.progress import Progress
 from bench.report import RESULTS, Report
 from bench.rpc.contender import Contender
 from bench.rpc.processes import Processes, free_ports, load
-from bench.vector.data import CACHE, WORDNET, wordnet
+from bench.rpc.wordnet import wordnet_requests
 
 SHARDS, BATCH, IN_FLIGHT, CONCEPTS = 4, 2048, 4, 117659
 IMPORT = "/sutra.v1.ConceptService/Import"
-FILES = {"texts and vectors": CACHE / "import-plain", "with 3.2 associations each": CACHE / "import"}
+WHAT = {"texts and vectors": ["--plain"], "with 3.2 associations each": []}
 
 
 def _options():
     parser = argparse.ArgumentParser(prog="bench/run ingest")
     parser.add_argument("--quick", action="store_true", help="three rounds instead of five, Chroma with fewer concepts")
     return parser.parse_args()
-
-
-def _make_requests(built):
-    if not (CACHE / "wordnet.f32").exists():
-        wordnet(built)
-    for name, path in FILES.items():
-        plain = ["--plain"] if "vectors" in name else []
-        subprocess.run([f"{built}/bench/wordnet_requests", *plain, WORDNET, CACHE / "wordnet.f32", path, CACHE / "import-ids", str(BATCH)],
-                       check=True)
 
 
 def _peak_mib(pid):
@@ -86,9 +79,9 @@ class Case:
                    note=f"processor us per concept: {cpu}; greatest memory of one process, MiB: {memory}; rounds {self.contender.spread}", **rival)
 
 
-def _chroma(count):
+def _chroma(requests, count):
     """Concepts a second of the process that adds the first @count through Chroma's own API."""
-    command = [sys.executable, "-m", "bench.rivals.chroma", "ingest", FILES["texts and vectors"], str(count)]
+    command = [sys.executable, "-m", "bench.rivals.chroma", "ingest", requests, str(count)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["rate"]
 
 
@@ -99,23 +92,27 @@ def main():
     report = Report()
     progress = Progress({"requests": 10, "imports": rounds * 4 * 4, "Chroma": chroma_count / 1000})
     progress.part("requests")
-    progress.step(0, 1, "WordNet")
-    _make_requests(built)
-    cases = [Case(f"{what}, {'router, four shards' if routed else 'one shard'}", Import(built, file, routed))
-             for what, file in FILES.items() for routed in (True, False)]
-    progress.part("imports")
-    for i in range(rounds):
-        for j, case in enumerate(cases):
-            progress.step(i * len(cases) + j, rounds * len(cases), f"round {i + 1}, {case.name}")
-            case.contender.rounds.append(case.contender.run())
-    progress.part("Chroma")
-    progress.step(0, 1, f"{chroma_count:,} concepts")
-    chroma = _chroma(chroma_count)
+    with tempfile.TemporaryDirectory(prefix="sutra-bench-") as folder:
+        cases = []
+        for what, options in WHAT.items():
+            progress.step(len(cases), 4, what)
+            (place := pathlib.Path(folder) / f"{len(cases)}").mkdir()
+            file, _ = wordnet_requests(built, place, *options, batch=BATCH)
+            cases += [Case(f"{what}, {'router, four shards' if routed else 'one shard'}", Import(built, file, routed)) for routed in (True, False)]
+        progress.part("imports")
+        for i in range(rounds):
+            for j, case in enumerate(cases):
+                progress.step(i * len(cases) + j, rounds * len(cases), f"round {i + 1}, {case.name}")
+                case.contender.rounds.append(case.contender.run())
+        progress.part("Chroma")
+        progress.step(0, 1, f"{chroma_count:,} concepts")
+        chroma = _chroma(cases[0].source.file, chroma_count)
     progress.clear()
     for case in cases:
         case.report(report, chroma)
     path = RESULTS / f"ingest{'-quick' if quick else ''}.json"
     report.save(path)
+    rates(report.rows, path.stem, "imports over gRPC into empty servers, synced")
     print(f"{report.table()}\n\n{path}")
 
 

@@ -1,11 +1,16 @@
-"""bench/run search: searches over gRPC, through a router over four shards and in one shard, with their recall."""
+"""bench/run search: searches over gRPC, through a router over four shards and in one shard, with their recall; and Chroma."""
 
 import argparse
+import json
 import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 
 import numpy as np
 
+from bench.figures import rates
 from bench.progress import Progress
 from bench.report import RESULTS, Report
 from bench.rpc import requests
@@ -87,11 +92,14 @@ class Case:
         self.searches = Contender(lambda: self.world.load(self.where, "Search", self.single, "-n", IN_FLIGHT))
         self.batches = Contender(lambda: self.world.load(self.where, "BatchSearch", self.batch, "-n", BATCHES_IN_FLIGHT), BATCH)
 
-    def report(self, report):
+    def report(self, report, chroma):
         rest = {"recall": self.recall, "threads": 2, "data": str(self.world.data)}
         name = f"recall_target {self.target}, {self.where}"
-        report.add(f"Search, {IN_FLIGHT} in flight, {name}", self.searches.per_second, "queries/s", note=self._note(self.searches), **rest)
-        report.add(f"BatchSearch of {BATCH}, {name}", self.batches.per_second, "queries/s", note=self._note(self.batches), **rest)
+        rival = f"Chroma in its caller's process, recall {chroma['recall']:.3f}"
+        report.add(f"Search, {IN_FLIGHT} in flight, {name}", self.searches.per_second, "queries/s", note=self._note(self.searches),
+                   rival=f"{rival}, one at a time", rival_value=chroma["rate"], **rest)
+        report.add(f"BatchSearch of {BATCH}, {name}", self.batches.per_second, "queries/s", note=self._note(self.batches),
+                   rival=f"{rival}, batches of {BATCH}", rival_value=chroma["batch_rate"], **rest)
         half = self.searches.per_second / 2
         latencies = self.world.load(self.where, "Search", self.single, "-r", half)
         for key in ("p50", "p99"):
@@ -103,7 +111,17 @@ class Case:
                 f"client {contender.cpu('client'):.0f}, servers {servers:.0f}; rounds {contender.spread}")
 
 
-def _measure(world, report, progress, rounds):
+def _chroma(data):
+    """The same queries and rows, through its own API."""
+    with tempfile.TemporaryDirectory(prefix="sutra-bench-") as folder:
+        path = f"{folder}/data.npz"
+        np.savez(path, base=data.rows, queries=data.queries)
+        command = [sys.executable, "-m", "bench.rivals.chroma", "search", path]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found | {"recall": data.recall(np.array(found["answers"]))}
+
+
+def _measure(world, report, progress, rounds, chroma):
     """Every case, round by round; then latency at half of the rate that was reached."""
     cases = [Case(world, target, where) for target in TARGETS for where in world.ports]
     steps = (rounds + 1) * len(cases)
@@ -114,24 +132,28 @@ def _measure(world, report, progress, rounds):
             case.batches.rounds.append(case.batches.run())
     for j, case in enumerate(cases):
         progress.step(rounds * len(cases) + j, steps, f"half load, recall {case.target}, {case.where}")
-        case.report(report)
+        case.report(report, chroma)
 
 
 def main():
     rounds, seconds = (5, 0.5) if _options().quick else (5, 2)
     built = os.environ["SUTRA_BUILT"]
     report = Report()
-    progress = Progress({"filling": 40, "searches": (rounds * 2 + 1) * 4 * 1.4 * seconds})
+    progress = Progress({"filling": 40, "Chroma": 90, "searches": (rounds * 2 + 1) * 4 * 1.4 * seconds})
     progress.part("filling")
     with Processes(built) as processes:
         progress.step(0, 1, "one shard, four shards, their codebooks")
         world = World(processes, built, seconds)
         world.fill()
+        progress.part("Chroma")
+        progress.step(0, 1, str(world.data))
+        chroma = _chroma(world.data)
         progress.part("searches")
-        _measure(world, report, progress, rounds)
+        _measure(world, report, progress, rounds, chroma)
     progress.clear()
     path = RESULTS / f"search{'-quick' if seconds < 1 else ''}.json"
     report.save(path)
+    rates(report.rows, path.stem, "searches over gRPC, WordNet, k = 10")
     print(f"{report.table()}\n\n{path}")
 
 

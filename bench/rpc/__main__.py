@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 
+from bench.figures import rates
 from bench.progress import Progress
 from bench.report import RESULTS, Report
 from bench.rpc import requests
@@ -168,6 +169,7 @@ def main():
     progress.clear()
     path = RESULTS / f"rpc{'-quick' if quick else ''}.json"
     report.save(path)
+    rates(report.rows, path.stem, f"reads over gRPC, {DATA}")
     print(f"{report.table()}\n\n{path}")
 
 

@@ -1,23 +1,8 @@
-"""Pictures of the rows, as SVG with text as text, so that they are small and can be searched."""
+"""Pictures of what bench/run vector found."""
 
-import matplotlib
+from bench.figures import COLOURS, plt, save
 
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
-
-from bench.report import RESULTS, commit, machine
-
-plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "sutra", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3,
-                     "axes.spines.top": False, "axes.spines.right": False})
-COLOURS = plt.get_cmap("tab10").colors
 LOWEST_RECALL = 0.8
-
-
-def _save(figure, name):
-    figure.text(0.01, 0.01, f"{machine()}; one thread; commit {commit()}", fontsize=7, color="0.4")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
-    plt.close(figure)
 
 
 def _frontier(points):
@@ -44,7 +29,7 @@ def recall_and_rate(sweeps, name):
     axes[0][0].set_ylabel("queries per second, one at a time")
     axes[0][0].legend(fontsize=7, loc="lower left")
     figure.tight_layout(rect=(0, 0.03, 1, 1))
-    _save(figure, name)
+    save(figure, name, "one thread")
 
 
 def bytes_and_recall(points, data, name):
@@ -55,7 +40,7 @@ def bytes_and_recall(points, data, name):
     axis.set_xticks(ticks := [48, 100, 200, 500, 1000], [str(tick) for tick in ticks])
     axis.legend(fontsize=7, loc="center right")
     figure.tight_layout(rect=(0, 0.03, 1, 1))
-    _save(figure, name)
+    save(figure, name, "one thread")
 
 
 def scan_and_memory(rows, name):
@@ -75,4 +60,4 @@ def scan_and_memory(rows, name):
     axis.set_xticks([x + 0.4 - width / 2 for x in range(len(places))], places)
     axis.legend(fontsize=7)
     figure.tight_layout(rect=(0, 0.03, 1, 1))
-    _save(figure, name)
+    save(figure, name, "one thread")
