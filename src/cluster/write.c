@@ -13,11 +13,17 @@ static void name_item(const struct write_job *job, size_t i, struct status *st)
         status_prefix_field(st, "items[%zu]", i);
 }
 
+/* Under the id that the item was given, where no shard has said it. */
 static void refuse(struct write_job *job, size_t i, const struct status *why)
 {
+    const struct text_view *id = &job->request.items[i].id;
+    Sutra__V1__WriteResult *result = job->results[i];
+
     job->ids[i].length = 0;
-    job->results[i]->status = rpc_status_to_message(why, NULL, 0, job->arena);
-    if (job->results[i]->status == NULL)
+    if (result->id[0] == '\0')
+        result->id = arena_strndup(job->arena, id->data, id->length);
+    result->status = rpc_status_to_message(why, NULL, 0, job->arena);
+    if (result->id == NULL || result->status == NULL)
         job->results = NULL;
 }
 
@@ -75,23 +81,12 @@ static bool make_results(struct write_job *job)
     return job->ids != NULL && job->unembedded != NULL && job->results != NULL;
 }
 
-/* The id that a refused item was given; the others' come with their results. */
-static void refuse_unsent(struct write_job *job, size_t i, const struct status *why)
-{
-    const struct text_view *id = &job->request.items[i].id;
-    char *copy = arena_strndup(job->arena, id->data, id->length);
-
-    if (copy != NULL)
-        job->results[i]->id = copy;
-    refuse(job, i, why);
-}
-
 static void check_items(struct write_job *job)
 {
     for (size_t i = 0; i < job->request.n && job->results != NULL; i++) {
         struct status st = { 0 };
         if (check_item(job, i, &st) != STATUS_OK)
-            refuse_unsent(job, i, &st);
+            refuse(job, i, &st);
         else if (wants_vector(job, &job->request.items[i]))
             job->unembedded[job->unembedded_count++] = i;
     }

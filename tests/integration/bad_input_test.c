@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "src/base/clock.h"
+#include "src/rpc/details.h"
 #include "src/rpc/loop.h"
 #include "src/rpc/sync_client.h"
 #include "tests/support/fixture.h"
@@ -323,6 +324,32 @@ Test(bad_input, of_one_item_leaves_the_others_of_its_batch_alone, .init = start_
     cr_expect_not_null(strstr(reply->results[1]->status->message, "255"));
     cr_expect_eq(test_fixture_stats(&f)->total->concepts, 2);
     cr_expect_eq(test_fixture_stats(&f)->total->associations_out, 0);
+}
+
+/* Found by the shard, which does not know what place the item has in the caller's request. */
+Test(bad_input, of_an_item_is_named_by_its_place_in_the_batch, .init = start_router, .fini = stop,
+     .timeout = 120)
+{
+    enum { ITEMS = 9, BAD = 5 };
+    Sutra__V1__LearnBatchRequest request = SUTRA__V1__LEARN_BATCH_REQUEST__INIT;
+    Sutra__V1__LearnBatchResponse *reply = NULL;
+    Sutra__V1__ConceptInput *items[ITEMS];
+    struct status st = { 0 };
+
+    for (unsigned i = 0; i < ITEMS; i++)
+        items[i] = test_concept(i, 0, &f.arena);
+    items[BAD]->optional_strength_case = SUTRA__V1__CONCEPT_INPUT__OPTIONAL_STRENGTH_STRENGTH;
+    items[BAD]->strength = 11;
+    request.n_items = ITEMS;
+    request.items = items;
+    client_learn_batch(f.client, &request, &f.arena, &reply, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    for (size_t i = 0; i < ITEMS; i++) {
+        cr_expect_str_eq(reply->results[i]->id, items[i]->id);
+        cr_expect_eq(reply->results[i]->status != NULL, i == BAD);
+    }
+    rpc_status_from_message(reply->results[BAD]->status, &st);
+    test_expect_status(&st, STATUS_INVALID_ARGUMENT, "items[5].strength", "11");
 }
 
 /* Bytes -------------------------------------------------------------------------------------- */

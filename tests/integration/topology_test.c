@@ -111,6 +111,33 @@ Test(topology, what_the_other_shards_hold_stays_within_reach, .init = start, .fi
     }
 }
 
+Test(topology, a_batch_says_of_every_item_whether_its_shard_has_it, .init = start, .fini = stop,
+     .timeout = 120)
+{
+    enum { ITEMS = 20 };
+    Sutra__V1__LearnBatchRequest request = SUTRA__V1__LEARN_BATCH_REQUEST__INIT;
+    Sutra__V1__LearnBatchResponse *reply = NULL;
+    Sutra__V1__ConceptInput *items[ITEMS];
+    struct status st = { 0 };
+
+    for (uint64_t i = 0; i < ITEMS; i++)
+        items[i] = test_concept(i, 0, &f.arena);
+    request.items = items;
+    request.n_items = ITEMS;
+    test_cluster_kill_shard(&f.cluster, 0);
+    client_learn_batch(f.client, &request, &f.arena, &reply, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    cr_assert_eq(reply->n_results, ITEMS);
+    for (size_t i = 0; i < ITEMS; i++) {
+        const Sutra__V1__WriteResult *result = reply->results[i];
+        cr_expect_str_eq(result->id, items[i]->id);
+        if (owner(items[i]->id) == 1)
+            cr_expect_null(result->status);
+        else
+            cr_expect(result->status != NULL && result->status->code == STATUS_UNAVAILABLE);
+    }
+}
+
 static uint64_t epoch_of(struct client *client)
 {
     Sutra__V1__GetTopologyRequest request = SUTRA__V1__GET_TOPOLOGY_REQUEST__INIT;
