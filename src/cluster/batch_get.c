@@ -24,7 +24,7 @@ static void encode_reply(const struct batch_get *get, struct buf *to)
     struct buf shards = { 0 };
 
     for (size_t i = 0; i < get->fetch.n; i++) {
-        const struct fetched_concept *concept = &get->fetch.concepts[i];
+        const struct concept_record *concept = &get->fetch.concepts[i];
         if (concept->data != NULL)
             wire_put_bytes(to, BATCH_GET_CONCEPTS, concept->data, concept->size);
         else if (get->fetch.absent[i])

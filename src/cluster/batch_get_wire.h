@@ -17,6 +17,13 @@ enum {
     BATCH_GET_CONCEPTS = 1,
     BATCH_GET_MISSING = 2,
     BATCH_GET_SHARDS_MISSING = 3,
+    BATCH_GET_COLUMNS = 4,
+};
+
+/** An encoded sutra.v1.Concept, borrowed; data NULL: there is none. */
+struct concept_record {
+    const uint8_t *data;
+    size_t size;
 };
 
 struct batch_get_request {

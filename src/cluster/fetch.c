@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "src/cluster/batch_get_wire.h"
 #include "src/serve/wire.h"
 
 /* Marks what the packed varints of a `missing` field say; places are those within the shard's list.
@@ -38,7 +37,7 @@ static bool place_concepts(struct fetch *fetch, const struct split_shard *shard,
         if (place == shard->count)
             return false;
         fetch->concepts[shard->indexes[place++]] =
-            (struct fetched_concept){ .data = field.data, .size = field.size };
+            (struct concept_record){ .data = field.data, .size = field.size };
     }
     return reader.at == reader.end;
 }

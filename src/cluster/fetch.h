@@ -5,15 +5,11 @@
  * Stored concepts of many ids, gathered from their shards, in the order asked and still encoded.
  */
 
+#include "src/cluster/batch_get_wire.h"
 #include "src/cluster/cluster_internal.h"
 #include "src/cluster/split.h"
 
 struct fetch;
-
-struct fetched_concept {
-    const uint8_t *data;
-    size_t size;
-};
 
 /** @fetch and its views end when this returns. */
 typedef void fetch_done_fn(struct fetch *fetch, const struct status *st);
@@ -28,9 +24,8 @@ struct fetch {
     fetch_done_fn *done;
 
     /* Set by fetch_run(). */
-    /* [n] encoded sutra.v1.Concept; data NULL: not found, or its shard is missing */
-    struct fetched_concept *concepts;
-    bool *absent; /* [n] the owner says that there is none */
+    struct concept_record *concepts; /* [n] none: not found, or its shard is missing */
+    bool *absent;                    /* [n] the owner says that there is none */
     struct split split;
 };
 

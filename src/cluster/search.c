@@ -59,7 +59,7 @@ static Sutra__V1__Hit *make_hit(const struct search *search, const struct candid
                                 size_t place, struct arena *arena, struct status *st)
 {
     Sutra__V1__Hit *hit = arena_alloc(arena, sizeof *hit);
-    const struct fetched_concept *concept;
+    const struct concept_record *concept;
     struct rpc_bytes *bytes;
     ProtobufCMessage *message;
 

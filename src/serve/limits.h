@@ -42,16 +42,22 @@ static inline enum status_code limit_call_memory(struct status *st)
                              LIMIT_CALL_ARENA_BYTES >> 20);
 }
 
-/** RESOURCE_EXHAUSTED for an encoded reply that failed, or is larger than a message may be. */
-static inline enum status_code limit_reply(const struct buf *reply, struct status *st)
+/** RESOURCE_EXHAUSTED for a reply that is, or would be, larger than a message may be. */
+static inline enum status_code limit_reply_size(size_t size, struct status *st)
 {
-    if (reply->failed)
-        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (reply->size <= LIMIT_MESSAGE_BYTES)
+    if (size <= LIMIT_MESSAGE_BYTES)
         return STATUS_OK;
     return status_set_reason(st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
                              "the reply exceeds %d bytes, the limit of a message: ask for less",
                              LIMIT_MESSAGE_BYTES);
+}
+
+/** The same for an encoded reply, and for one that failed. */
+static inline enum status_code limit_reply(const struct buf *reply, struct status *st)
+{
+    if (reply->failed)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    return limit_reply_size(reply->size, st);
 }
 
 #endif

@@ -98,6 +98,20 @@ void wire_put_bytes(struct buf *to, uint32_t number, const void *data, size_t si
     buf_append(to, data, size);
 }
 
+static size_t varint_size(uint64_t value)
+{
+    size_t size = 1;
+
+    while (value >>= 7)
+        size++;
+    return size;
+}
+
+size_t wire_bytes_size(uint32_t number, size_t size)
+{
+    return varint_size((uint64_t)number << 3 | WIRE_BYTES) + varint_size(size) + size;
+}
+
 void wire_put_varint(struct buf *to, uint32_t number, uint64_t value)
 {
     wire_append_varint(to, (uint64_t)number << 3 | WIRE_VARINT);

@@ -49,6 +49,9 @@ void wire_put_bytes(struct buf *to, uint32_t number, const void *data, size_t si
 /** Appends only its tag and length: the bytes follow. */
 void wire_put_header(struct buf *to, uint32_t number, size_t size);
 
+/** How many bytes a length-delimited field takes, tag and length included. */
+size_t wire_bytes_size(uint32_t number, size_t size);
+
 /** Appends a bare varint. */
 void wire_append_varint(struct buf *to, uint64_t value);
 

@@ -24,6 +24,7 @@ fuzz_fn fuzz_codebook, fuzz_calibration, fuzz_segment;
 
 fuzz_fn fuzz_batch_get;  /* batch_get_read() */
 fuzz_fn fuzz_candidates; /* candidate_columns_open(), candidate_columns_next() */
+fuzz_fn fuzz_columns;    /* concept_columns_put() */
 fuzz_fn fuzz_concept;    /* concept_wire_decode() */
 fuzz_fn fuzz_distance;   /* distance_read() */
 fuzz_fn fuzz_topology;   /* topology_parse() */
@@ -39,7 +40,7 @@ typedef bool fuzz_seed_fn(size_t n, struct buf *ret);
 
 fuzz_seed_fn fuzz_request_seed, fuzz_codebook_seed, fuzz_calibration_seed, fuzz_segment_seed;
 fuzz_seed_fn fuzz_concept_seed, fuzz_wire_seed, fuzz_batch_get_seed, fuzz_distance_seed;
-fuzz_seed_fn fuzz_candidates_seed, fuzz_write_seed;
+fuzz_seed_fn fuzz_candidates_seed, fuzz_columns_seed, fuzz_write_seed;
 
 /** Aborts with @what, which names a broken promise. */
 void fuzz_require(bool holds, const char *what);

@@ -376,3 +376,8 @@ Test(fuzz, candidates)
 {
     replay("candidates", fuzz_candidates, fuzz_candidates_seed, CASES);
 }
+
+Test(fuzz, columns)
+{
+    replay("columns", fuzz_columns, fuzz_columns_seed, CASES);
+}

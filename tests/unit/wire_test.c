@@ -148,6 +148,20 @@ Test(wire, protobuf_c_reads_what_it_writes)
     }
 }
 
+Test(wire, the_size_of_a_field_is_known_before_it_is_written)
+{
+    static const uint8_t data[1 << 15];
+    static const uint32_t numbers[] = { 1, 15, 16, (1u << 29) - 1 };
+    static const size_t sizes[] = { 0, 1, 127, 128, 16383, 16384, sizeof data };
+
+    for (size_t i = 0; i < 28; i++) {
+        struct buf buf = { 0 };
+        wire_put_bytes(&buf, numbers[i / 7], data, sizes[i % 7]);
+        cr_expect_eq(wire_bytes_size(numbers[i / 7], sizes[i % 7]), buf.size);
+        buf_deinit(&buf);
+    }
+}
+
 Test(wire, a_header_and_the_bytes_behind_it_are_a_field)
 {
     struct buf whole = { 0 };
