@@ -1,6 +1,7 @@
 /*
  * Get, BatchGet, ListPage: stored bytes go into the reply as they are; an embedding is appended to
- * a concept as one more field, which is what protobuf's merging of encoded messages allows.
+ * a concept as one more field, which is what protobuf's merging of encoded messages allows. Columns
+ * are made of such a reply: the records have to be copied out of the cache anyway.
  */
 
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "shard/op.h"
 #include "src/base/size.h"
 #include "src/cluster/batch_get_wire.h"
+#include "src/cluster/concept_columns.h"
 #include "src/serve/wire.h"
 
 /* Concept.embedding, Embedding.f32le */
@@ -109,10 +111,33 @@ static enum status_code put_window(struct batch *batch, size_t n, struct status 
     return limit_reply(&batch->reply, st);
 }
 
-static enum status_code put_batch(struct batch *batch, size_t n, struct status *st)
+/* Replaces the concepts of the reply, at most @most, by their columns. */
+static enum status_code turn_into_columns(struct batch *batch, size_t most, struct status *st)
+{
+    struct arena *arena = &batch->op->arena;
+    struct concept_record *records = arena_calloc(arena, most, sizeof *records);
+    struct wire_reader rows = { batch->reply.data, batch->reply.data + batch->reply.size };
+    struct buf columns = { 0 };
+    struct wire_field row;
+    size_t n = 0;
+
+    if (records == NULL)
+        return limit_call_memory(st);
+    for (; n < most && wire_next(&rows, &row); n++)
+        records[n] = (struct concept_record){ row.data, row.size };
+    concept_columns_put(records, n, batch->vectors == NULL ? 0 : LIMIT_DIMENSION, arena, &columns,
+                        st);
+    buf_deinit(&batch->reply);
+    batch->reply = columns;
+    return st->code;
+}
+
+static enum status_code put_batch(struct batch *batch, size_t n, bool columns, struct status *st)
 {
     for (; batch->first < n && st->code == STATUS_OK; batch->first += GET_WINDOW)
         put_window(batch, size_min(n - batch->first, GET_WINDOW), st);
+    if (columns && st->code == STATUS_OK)
+        turn_into_columns(batch, n, st);
     if (batch->missing.size > 0)
         wire_put_bytes(&batch->reply, BATCH_GET_MISSING, batch->missing.data, batch->missing.size);
     batch->reply.failed |= batch->missing.failed;
@@ -133,7 +158,7 @@ enum status_code op_batch_get(struct op *op, struct status *st)
         return st->code;
     batch.ids = request.ids;
     batch.vectors = vectors;
-    return put_batch(&batch, request.n, st);
+    return put_batch(&batch, request.n, request.columns, st);
 }
 
 /* The ids inside encoded concepts. */

@@ -1,8 +1,10 @@
 /*
- * BatchGet: the records go from the shards' replies into ours without being decoded.
+ * BatchGet: the records go from the shards' replies into ours without being decoded, unless columns
+ * are asked for.
  */
 
 #include "src/cluster/batch_get_wire.h"
+#include "src/cluster/concept_columns.h"
 #include "src/cluster/fetch.h"
 #include "src/serve/wire.h"
 
@@ -10,6 +12,7 @@ struct batch_get {
     struct verb verb;
     struct fetch fetch;
     struct scatter_missing missing;
+    bool columns;
 };
 
 static void put_packed(struct buf *to, uint32_t field, const struct buf *packed)
@@ -18,18 +21,22 @@ static void put_packed(struct buf *to, uint32_t field, const struct buf *packed)
         wire_put_bytes(to, field, packed->data, packed->size);
 }
 
-static void encode_reply(const struct batch_get *get, struct buf *to)
+static void put_rows(const struct fetch *fetch, struct buf *to)
+{
+    for (size_t i = 0; i < fetch->n; i++)
+        if (fetch->concepts[i].data != NULL)
+            wire_put_bytes(to, BATCH_GET_CONCEPTS, fetch->concepts[i].data,
+                           fetch->concepts[i].size);
+}
+
+static void put_missing(const struct batch_get *get, struct buf *to)
 {
     struct buf absent = { 0 };
     struct buf shards = { 0 };
 
-    for (size_t i = 0; i < get->fetch.n; i++) {
-        const struct concept_record *concept = &get->fetch.concepts[i];
-        if (concept->data != NULL)
-            wire_put_bytes(to, BATCH_GET_CONCEPTS, concept->data, concept->size);
-        else if (get->fetch.absent[i])
+    for (size_t i = 0; i < get->fetch.n; i++)
+        if (get->fetch.concepts[i].data == NULL && get->fetch.absent[i])
             wire_append_varint(&absent, i);
-    }
     for (size_t i = 0; i < get->missing.count; i++)
         wire_append_varint(&shards, get->missing.shards[i]);
     put_packed(to, BATCH_GET_MISSING, &absent);
@@ -39,6 +46,20 @@ static void encode_reply(const struct batch_get *get, struct buf *to)
     buf_deinit(&shards);
 }
 
+static enum status_code encode_reply(struct batch_get *get, struct buf *to, struct status *st)
+{
+    const struct fetch *fetch = &get->fetch;
+
+    if (!get->columns)
+        put_rows(fetch, to);
+    else if (concept_columns_put(fetch->concepts, fetch->n,
+                                 fetch->include_embedding ? LIMIT_DIMENSION : 0,
+                                 verb_arena(&get->verb), to, st) != STATUS_OK)
+        return st->code;
+    put_missing(get, to);
+    return limit_reply(to, st);
+}
+
 static void answer(struct fetch *fetch, const struct status *fetched)
 {
     struct batch_get *get = (struct batch_get *)fetch->verb;
@@ -46,11 +67,8 @@ static void answer(struct fetch *fetch, const struct status *fetched)
     struct buf encoded = { 0 };
     struct status st = *fetched;
 
-    if (st.code == STATUS_OK) {
-        encode_reply(get, &encoded);
-        if (limit_reply(&encoded, &st) == STATUS_OK)
-            reply = rpc_bytes_from_buf(&encoded);
-    }
+    if (st.code == STATUS_OK && encode_reply(get, &encoded, &st) == STATUS_OK)
+        reply = rpc_bytes_from_buf(&encoded);
     buf_deinit(&encoded);
     verb_finish_bytes(&get->verb, reply, &st);
 }
@@ -75,6 +93,7 @@ void serve_batch_get(struct rpc_call *call, const ProtobufCMessage *none, void *
         verb_forward(&get->verb, owner, "BatchGet");
         return;
     }
+    get->columns = request.columns;
     get->missing.allowed = request.allow_partial;
     get->fetch = (struct fetch){
         .verb = &get->verb,

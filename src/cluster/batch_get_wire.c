@@ -6,7 +6,12 @@
 #include "src/serve/limits.h"
 #include "src/serve/wire.h"
 
-enum { FIELD_IDS = 1, FIELD_INCLUDE_EMBEDDING = 2, FIELD_ALLOW_PARTIAL = 3 };
+enum {
+    FIELD_IDS = 1,
+    FIELD_INCLUDE_EMBEDDING = 2,
+    FIELD_ALLOW_PARTIAL = 3,
+    FIELD_COLUMNS = 4,
+};
 
 static bool is_id(const struct wire_field *field)
 {
@@ -32,6 +37,8 @@ static enum status_code read_options(struct wire_reader reader, struct batch_get
             ret->include_embedding = field.number != 0;
         else if (is_option(&field, FIELD_ALLOW_PARTIAL))
             ret->allow_partial = field.number != 0;
+        else if (is_option(&field, FIELD_COLUMNS))
+            ret->columns = field.number != 0;
     }
     if (reader.at != reader.end)
         return status_set(st, STATUS_INVALID_ARGUMENT,

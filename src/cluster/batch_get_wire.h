@@ -31,6 +31,7 @@ struct batch_get_request {
     size_t n;
     bool include_embedding;
     bool allow_partial;
+    bool columns;
 };
 
 /** Reads a request; the array lies in @arena. INVALID_ARGUMENT for bytes that are none, for more

@@ -68,7 +68,8 @@ static void check_batch_get(const Sutra__V1__BatchGetRequest *expected,
     for (size_t i = 0; i < request->n; i++)
         fuzz_require(same(&request->ids[i], expected->ids[i]), "ids are read in order");
     fuzz_require(request->include_embedding == expected->include_embedding &&
-                     request->allow_partial == expected->allow_partial,
+                     request->allow_partial == expected->allow_partial &&
+                     request->columns == expected->columns,
                  "options are read");
 }
 
@@ -104,6 +105,7 @@ bool fuzz_batch_get_seed(size_t n, struct buf *ret)
     for (size_t i = 0; i < 2 * n; i++)
         batch_get_put_id(ret, &ids[i % 2]);
     batch_get_put_options(ret, n == 2);
+    wire_put_varint(ret, 4, n == 3); /* columns */
     return n <= 3;
 }
 

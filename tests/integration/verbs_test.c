@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "src/ids/concept_id.h"
+#include "tests/support/columns.h"
 #include "tests/support/fixture.h"
 
 static struct test_fixture f;
@@ -221,6 +222,78 @@ VERB(batch_get_answers_in_the_order_of_the_request)
     cr_assert_eq(reply->n_missing, 2);
     cr_expect_eq(reply->missing[0], 1);
     cr_expect_eq(reply->missing[1], 4);
+}
+
+/* One with everything, and one with nothing but a text. */
+static void put_unlike_others(void)
+{
+    Sutra__V1__ConceptInput__AttributesEntry entries[] = {
+        SUTRA__V1__CONCEPT_INPUT__ATTRIBUTES_ENTRY__INIT,
+        SUTRA__V1__CONCEPT_INPUT__ATTRIBUTES_ENTRY__INIT,
+    };
+    Sutra__V1__ConceptInput__AttributesEntry *attributes[] = { &entries[0], &entries[1] };
+    Sutra__V1__ConceptInput *rich = test_concept(10, 0, &f.arena);
+    Sutra__V1__ConceptInput bare = SUTRA__V1__CONCEPT_INPUT__INIT;
+
+    entries[0].key = "lang";
+    entries[0].value = "日本語";
+    entries[1].key = "empty";
+    rich->attributes = attributes;
+    rich->n_attributes = 2;
+    rich->source = "a test";
+    rich->category = "noun";
+    put(rich);
+    bare.id = "bare";
+    bare.content = "no vector";
+    put(&bare);
+}
+
+static Sutra__V1__BatchGetResponse *batch_get(Sutra__V1__BatchGetRequest *request, bool columns)
+{
+    Sutra__V1__BatchGetResponse *reply = NULL;
+    struct status st = { 0 };
+
+    request->columns = columns;
+    client_batch_get(f.client, request, &f.arena, &reply, &st);
+    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    return reply;
+}
+
+static void expect_same_in_columns(Sutra__V1__BatchGetRequest *request)
+{
+    Sutra__V1__BatchGetResponse *rows = batch_get(request, false);
+    Sutra__V1__BatchGetResponse *columns = batch_get(request, true);
+    const char *field;
+
+    cr_expect_null(rows->columns);
+    cr_assert_not_null(columns->columns);
+    cr_expect_eq(columns->n_concepts, 0);
+    field = test_columns_differ(columns->columns, rows->concepts, rows->n_concepts,
+                                request->include_embedding ? TEST_DIMENSION : 0);
+    cr_expect_null(field, "%s", field);
+    cr_assert_eq(columns->n_missing, rows->n_missing);
+    cr_expect_arr_eq(columns->missing, rows->missing, rows->n_missing * sizeof *rows->missing);
+}
+
+VERB(batch_get_in_columns_is_batch_get_in_rows)
+{
+    static char *ids[] = { "c9", "nothing", "c10", "c9", "bare", "c0", "c1", "also nothing", "c2" };
+    Sutra__V1__BatchGetRequest request = SUTRA__V1__BATCH_GET_REQUEST__INIT;
+
+    start(*shards);
+    test_fixture_write(&f, 0, 10, 0);
+    put_unlike_others();
+    request.ids = ids;
+    for (unsigned i = 0; i < 16; i++) {
+        static const size_t counts[] = { 0, 1, 2, sizeof ids / sizeof ids[0] };
+        request.n_ids = counts[i / 4];
+        request.include_embedding = i & 1;
+        request.allow_partial = i & 2;
+        expect_same_in_columns(&request);
+    }
+    request.n_ids = 5;
+    request.include_embedding = true;
+    cr_expect_eq(batch_get(&request, true)->columns->n_without_embedding, 1, "'bare'");
 }
 
 /* Reads pages until @stop_after concepts; returns how many, and the last cursor. */
