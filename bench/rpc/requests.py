@@ -4,6 +4,7 @@ import random
 import struct
 
 IDS = 1  # BatchGetRequest.ids, GetRequest.id
+COLUMNS = 4  # BatchGetRequest.columns
 
 
 def _varint(number):
@@ -70,10 +71,11 @@ def _read_varint(message, at):
         shift += 7
 
 
-def batches(path, ids, size, count):
+def batches(path, ids, size, count, columns=False):
     """@count BatchGetRequests of @size different random ones of @ids each."""
     rng = random.Random(size)
-    return write(path, [b"".join(field(IDS, id) for id in rng.sample(ids, size)) for _ in range(count)])
+    option = number(COLUMNS, 1) if columns else b""
+    return write(path, [b"".join(field(IDS, id) for id in rng.sample(ids, size)) + option for _ in range(count)])
 
 
 def pairs(path, ids, size, count, approximate):
