@@ -62,12 +62,22 @@ LINES = [
 
 READS = {  # of rpc.json
     "BatchGet of 1,000 hot concepts": "BatchGet of 1,000 hot concepts",
+    "BatchGet of 1,000 hot concepts in columns": "… in columns",
     "BatchGet of 100 hot concepts": "… of 100",
     "BatchGet of 1,000 at random": "… of 1,000 out of all at random",
     "Get, 64 in flight": "Get, 64 in flight",
     "Get, one in flight": "Get, one in flight",
     "Distance of 1,000 pairs, exact": "Distance of 1,000 stored pairs, exact",
     "Distance of 1,000 pairs, approximate": "… from codes",
+}
+WRITES = {  # of ingest.json
+    "texts and vectors": "Import, texts and vectors",
+    "with 3.2 associations each": "… with 3.2 associations each",
+}
+STARTS = {  # of restart.json
+    "after an orderly stop": "an orderly stop",
+    "after kill -9 at rest": "kill -9",
+    "after kill -9 while writing": "kill -9 while 30,000 concepts a second are written",
 }
 WHERE = ("one shard", "router, four shards")
 SERVED = {  # of search.json
@@ -77,14 +87,14 @@ SERVED = {  # of search.json
 
 
 def _rows():
-    return [row for name in ("vector", "embed", "rpc", "search") for row in json.loads((RESULTS / f"{name}.json").read_text())]
+    return [row for name in ("vector", "embed", "rpc", "ingest", "search", "restart") for row in json.loads((RESULTS / f"{name}.json").read_text())]
 
 
 def _find(rows, name, rival=None, data="", threads=None):
     found = [row for row in rows if row["name"] == name and row["data"].startswith(data)
              and (rival is None or (row["rival"] or "").startswith(rival)) and threads in (None, row["threads"])]
     if not found:
-        sys.exit(f"bench: no row '{name}' against {rival or 'nobody'} in bench/results: run bench/run vector, embed, rpc and search")
+        sys.exit(f"bench: no row '{name}' against {rival or 'nobody'} in bench/results: run bench/run vector, embed, rpc, ingest, search and restart")
     return found
 
 
@@ -140,11 +150,28 @@ def _served(rows):
         yield f"| … Search at half that rate | {half[0][0]['recall']:.3f} | {cells[0]} | {cells[1]} |"
 
 
+def _writes(rows):
+    yield "| imported over gRPC, synced, empty servers | one shard | router and four shards | Chroma in its caller's process |"
+    yield "|---|---|---|---|"
+    for name, text in WRITES.items():
+        alone, routed = (_find(rows, f"Import of WordNet, {name}, {where}")[0] for where in WHERE)
+        rival = f"{alone['rival_value']:,.0f}/s" if alone["rival"] else "-"
+        yield f"| {text} | {alone['value']:,.0f}/s | {routed['value']:,.0f}/s | {rival} |"
+
+
+def _starts(rows):
+    yield "| a shard of a million concepts: from its start to its first answer, after | Get | Search |"
+    yield "|---|---|---|"
+    for name, text in STARTS.items():
+        get, search = (_find(rows, f"first {verb} {name}, with a codebook")[0] for verb in ("Get", "Search"))
+        yield f"| {text} | {get['value']:.2f} s | {search['value']:.2f} s |"
+
+
 def _tables():
     rows = _rows()
     lines = list(_searches(rows)) + ["", "| one thread unless stated | Sutra | rival | ratio |", "|---|---|---|---|"]
     machines = [row["data"] for row in _find(rows, "machine")]
-    return "\n".join([*lines, *(_line(rows, line) for line in LINES), "", *_reads(rows), "", *_served(rows)]) + "\n\n" + "".join(f"{machine}\\\n" for machine in machines)[:-2] + "\n"
+    return "\n".join([*lines, *(_line(rows, line) for line in LINES), "", *_reads(rows), "", *_writes(rows), "", *_served(rows), "", *_starts(rows)]) + "\n\n" + "".join(f"{machine}\\\n" for machine in machines)[:-2] + "\n"
 
 
 def main():
