@@ -77,7 +77,7 @@ WRITES = {  # of ingest.json
 STARTS = {  # of restart.json
     "after an orderly stop": "an orderly stop",
     "after kill -9 at rest": "kill -9",
-    "after kill -9 while writing": "kill -9 while 30,000 concepts a second are written",
+    "after kill -9 while writing": "kill -9 while writing at full speed",
 }
 WHERE = ("one shard", "router, four shards")
 SERVED = {  # of search.json

@@ -36,21 +36,23 @@ enum refine_format refine_format_parse(const char *name)
     return format;
 }
 
+/* Of values at a time, a number that the compiler knows: then it uses whole registers. */
+enum { STEP = 8 };
+
 /* Several sums, or each addition would wait for the one before; always the same ones, so that the
  * result has the same bits everywhere. */
 static double sum_of_squares(const float *v, size_t d)
 {
-    enum { SUMS = 8 };
-    double sums[SUMS] = { 0 };
+    double sums[STEP] = { 0 };
     double all = 0;
     size_t i = 0;
 
-    for (; i + SUMS <= d; i += SUMS)
-        for (size_t j = 0; j < SUMS; j++)
+    for (; i + STEP <= d; i += STEP)
+        for (size_t j = 0; j < STEP; j++)
             sums[j] += (double)v[i + j] * v[i + j];
     for (; i < d; i++)
         all += (double)v[i] * v[i];
-    for (size_t j = 0; j < SUMS; j++)
+    for (size_t j = 0; j < STEP; j++)
         all += sums[j];
     return all;
 }
@@ -63,7 +65,10 @@ bool vector_normalise(float *v, size_t d)
     if (!isfinite(squares) || squares == 0)
         return false;
     factor = 1 / sqrt(squares);
-    for (size_t i = 0; i < d; i++)
+    for (size_t i = 0; i + STEP <= d; i += STEP)
+        for (size_t j = 0; j < STEP; j++)
+            v[i + j] = (float)(v[i + j] * factor);
+    for (size_t i = d - d % STEP; i < d; i++)
         v[i] = (float)(v[i] * factor);
     return true;
 }
@@ -307,15 +312,32 @@ static long query_top(size_t d)
     return top < INT16_MAX ? top : INT16_MAX;
 }
 
+/* To the nearest whole number, ties to even: beside 1.5 * 2^23 a float has no room for fractions.
+ */
+static inline int16_t nearest(float value, float top)
+{
+    static const float no_fractions = 12582912;
+    float whole = (value + no_fractions) - no_fractions;
+
+    return (int16_t)(whole > top ? top : whole < -top ? -top : whole);
+}
+
 static void quantise_query(struct refine_query *query, const float *unit)
 {
-    long top = query_top(query->dimension);
+    const size_t d = query->dimension;
+    const long top = query_top(d);
+    size_t i = 0;
 
-    query->scale = vector_kernel()->largest(unit, query->dimension) / (float)top;
-    for (size_t i = 0; i < query->dimension; i++) {
-        long value = query->scale > 0 ? lrintf(unit[i] / query->scale) : 0;
-        query->values[i] = (int16_t)(value > top ? top : value < -top ? -top : value);
+    query->scale = vector_kernel()->largest(unit, d) / (float)top;
+    if (query->scale == 0) {
+        memset(query->values, 0, d * sizeof query->values[0]);
+        return;
     }
+    for (; i + STEP <= d; i += STEP)
+        for (size_t j = 0; j < STEP; j++)
+            query->values[i + j] = nearest(unit[i + j] / query->scale, (float)top);
+    for (; i < d; i++)
+        query->values[i] = nearest(unit[i] / query->scale, (float)top);
 }
 
 void refine_query_init(struct refine_query *query, enum refine_format format, const float *unit,
