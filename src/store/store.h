@@ -45,11 +45,12 @@
  *                                                 type u8 | length u8 | source |
  *                                                 length u8 | target | label
  *   changes   number u64                       -> (length u8 | id) of every vector that a batch set
- *                                                 or removed; nothing: up to here they are
- * forgotten terms, times                               reserved, empty meta      "format" -> u32,
- * "shard" -> u32, "vector_format" -> u32 (absent: 0), "codebook" -> bytes, "calibration" -> bytes,
- * "counters" -> 6 u64: concepts, vectors, content bytes, out records, in records, last sequence (a
- * merge adds the first five and takes the greater of the sixth)
+ *                                                 or removed; empty: forgotten up to here
+ *   terms, times                               reserved, empty
+ *   meta      "format" -> u32, "shard" -> u32, "vector_format" -> u32 (absent: 0),
+ *             "codebook" -> bytes, "calibration" -> bytes, "counters" -> 6 u64:
+ *             concepts, vectors, content bytes, out records, in records, last sequence
+ *             (a merge adds the first five and takes the greater of the sixth)
  *
  * Associations across shards. An association is two records: `out` with its source and `in` with
  * its target. Where this shard owns both ends they are written in one batch. Where it does not, the
