@@ -8,9 +8,9 @@
 
 #include "shard/op.h"
 #include "src/base/size.h"
+#include "src/base/wire.h"
 #include "src/cluster/batch_get_wire.h"
 #include "src/cluster/concept_columns.h"
-#include "src/serve/wire.h"
 
 /* Concept.embedding, Embedding.f32le */
 enum { FIELD_EMBEDDING = 15, FIELD_F32LE = 2 };

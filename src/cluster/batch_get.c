@@ -3,10 +3,10 @@
  * are asked for.
  */
 
+#include "src/base/wire.h"
 #include "src/cluster/batch_get_wire.h"
 #include "src/cluster/concept_columns.h"
 #include "src/cluster/fetch.h"
-#include "src/serve/wire.h"
 
 struct batch_get {
     struct verb verb;

@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 
+#include "src/base/wire.h"
 #include "src/cluster/validate.h"
 #include "src/serve/limits.h"
-#include "src/serve/wire.h"
 
 enum {
     FIELD_IDS = 1,

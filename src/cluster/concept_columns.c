@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "src/base/text_view.h"
+#include "src/base/wire.h"
 #include "src/serve/limits.h"
-#include "src/serve/wire.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "numbers are copied as they lie in memory");

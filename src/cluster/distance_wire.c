@@ -3,9 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/base/wire.h"
 #include "src/cluster/validate.h"
 #include "src/serve/limits.h"
-#include "src/serve/wire.h"
 
 enum { FIELD_PAIRS = 1, FIELD_APPROXIMATE = 2, FIELD_A = 1, FIELD_B = 2 };
 enum { FIELD_DISTANCES = 1, FIELD_MISSING = 2 };

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "src/serve/wire.h"
+#include "src/base/wire.h"
 
 /* Marks what the packed varints of a `missing` field say; places are those within the shard's list.
  */

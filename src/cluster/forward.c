@@ -3,8 +3,8 @@
  * as it came, and the answer back as it came. The owner decodes and checks.
  */
 
+#include "src/base/wire.h"
 #include "src/cluster/cluster_internal.h"
-#include "src/serve/wire.h"
 
 /* Where in a request the id is: field numbers from the outside in; the first path that leads to
  * bytes counts. */

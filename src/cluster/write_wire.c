@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "src/serve/wire.h"
+#include "src/base/wire.h"
 
 /* sutra.v1.LearnBatchRequest and its like, and sutra.internal.v1.WriteRequest. */
 enum { FIELD_ITEMS = 1, FIELD_DURABILITY = 2, FIELD_SKIP_EMBEDDING = 3, FIELD_MODE = 4 };

@@ -5,81 +5,9 @@
 #include <string.h>
 
 #include "src/base/utf8.h"
+#include "src/base/wire.h"
 
 enum { MAX_DEPTH = 64 };
-
-enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-
-struct cursor {
-    const uint8_t *at;
-    const uint8_t *end;
-};
-
-/* One field as it stands on the wire. */
-struct wire_field {
-    uint32_t number;
-    enum wire_type type;
-    const uint8_t *data; /* of WIRE_BYTES */
-    size_t size;
-};
-
-static bool read_varint(struct cursor *c, uint64_t *ret)
-{
-    uint64_t value = 0;
-
-    for (unsigned shift = 0; shift < 70 && c->at < c->end; shift += 7) {
-        uint8_t byte = *c->at++;
-        if (shift < 64)
-            value |= (uint64_t)(byte & 0x7F) << shift;
-        if (byte < 0x80) {
-            *ret = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool skip(struct cursor *c, uint64_t size)
-{
-    if (size > (uint64_t)(c->end - c->at))
-        return false;
-    c->at += size;
-    return true;
-}
-
-static bool read_bytes(struct cursor *c, struct wire_field *field)
-{
-    uint64_t size;
-
-    if (!read_varint(c, &size))
-        return false;
-    field->data = c->at;
-    field->size = (size_t)size;
-    return skip(c, size);
-}
-
-/* The next field; groups are not proto3. */
-static bool read_field(struct cursor *c, struct wire_field *field)
-{
-    uint64_t tag, ignored;
-
-    if (!read_varint(c, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
-        return false;
-    field->number = (uint32_t)tag >> 3;
-    field->type = (enum wire_type)(tag & 7);
-    switch (field->type) {
-    case WIRE_VARINT:
-        return read_varint(c, &ignored);
-    case WIRE_FIXED64:
-        return skip(c, 8);
-    case WIRE_BYTES:
-        return read_bytes(c, field);
-    case WIRE_FIXED32:
-        return skip(c, 4);
-    default:
-        return false;
-    }
-}
 
 static enum status_code malformed(const ProtobufCMessageDescriptor *type, struct status *st)
 {
@@ -90,12 +18,12 @@ static enum status_code malformed(const ProtobufCMessageDescriptor *type, struct
 /* How many fields @number end at or before @end; only asked when something is wrong. */
 static unsigned occurrences(const uint8_t *data, const uint8_t *end, uint32_t number)
 {
-    struct cursor c = { data, end };
+    struct wire_reader reader = { data, end };
     struct wire_field field;
     unsigned count = 0;
 
-    while (c.at < c.end && read_field(&c, &field))
-        count += field.number == number;
+    while (wire_next(&reader, &field))
+        count += field.number_in_message == number;
     return count;
 }
 
@@ -124,7 +52,7 @@ static const char *fault_of_text(const struct wire_field *wire)
 static enum status_code check_message(const ProtobufCMessageDescriptor *type, const uint8_t *data,
                                       size_t size, unsigned depth, struct status *st);
 
-static enum wire_type wire_type_of(ProtobufCType type)
+static uint32_t wire_type_of(ProtobufCType type)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_FIXED32:
@@ -144,17 +72,18 @@ static enum wire_type wire_type_of(ProtobufCType type)
     }
 }
 
-static bool is_packed_whole(enum wire_type element, const struct wire_field *wire)
+static bool is_packed_whole(uint32_t element, const struct wire_field *wire)
 {
-    struct cursor c = { wire->data, wire->data + wire->size };
+    const uint8_t *at = wire->data;
+    const uint8_t *end = wire->data + wire->size;
     uint64_t ignored;
 
     if (element == WIRE_FIXED32)
         return wire->size % 4 == 0;
     if (element == WIRE_FIXED64)
         return wire->size % 8 == 0;
-    while (c.at < c.end)
-        if (!read_varint(&c, &ignored))
+    while (at < end)
+        if (!wire_varint(&at, end, &ignored))
             return false;
     return true;
 }
@@ -162,11 +91,11 @@ static bool is_packed_whole(enum wire_type element, const struct wire_field *wir
 /* Numbers may be packed where they are repeated. */
 static bool fits(const ProtobufCFieldDescriptor *field, const struct wire_field *wire)
 {
-    enum wire_type expected = wire_type_of(field->type);
+    uint32_t expected = wire_type_of(field->type);
 
-    if (wire->type == expected)
+    if (wire->wire_type == expected)
         return true;
-    return wire->type == WIRE_BYTES && field->label == PROTOBUF_C_LABEL_REPEATED &&
+    return wire->wire_type == WIRE_BYTES && field->label == PROTOBUF_C_LABEL_REPEATED &&
            is_packed_whole(expected, wire);
 }
 
@@ -178,7 +107,7 @@ static enum status_code check_field(const ProtobufCFieldDescriptor *field, const
     char name[STATUS_FIELD_SIZE];
     const char *fault;
 
-    if (wire->type != WIRE_BYTES)
+    if (wire->wire_type != WIRE_BYTES)
         return STATUS_OK;
     if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
         if (check_message(field->descriptor, wire->data, wire->size, depth + 1, st) == STATUS_OK)
@@ -196,16 +125,14 @@ static enum status_code check_field(const ProtobufCFieldDescriptor *field, const
 static enum status_code check_message(const ProtobufCMessageDescriptor *type, const uint8_t *data,
                                       size_t size, unsigned depth, struct status *st)
 {
-    struct cursor c = { data, data + size };
+    struct wire_reader reader = { data, data + size };
     struct wire_field wire;
     const ProtobufCFieldDescriptor *field;
 
     if (depth > MAX_DEPTH)
         return malformed(type, st);
-    while (c.at < c.end) {
-        if (!read_field(&c, &wire))
-            return malformed(type, st);
-        field = protobuf_c_message_descriptor_get_field(type, wire.number);
+    while (wire_next(&reader, &wire)) {
+        field = protobuf_c_message_descriptor_get_field(type, wire.number_in_message);
         if (field == NULL)
             continue;
         if (!fits(field, &wire))
@@ -213,7 +140,7 @@ static enum status_code check_message(const ProtobufCMessageDescriptor *type, co
         if (check_field(field, data, &wire, depth, st) != STATUS_OK)
             return st->code;
     }
-    return STATUS_OK;
+    return reader.at == reader.end ? STATUS_OK : malformed(type, st);
 }
 
 enum status_code wire_check(const ProtobufCMessageDescriptor *type, const uint8_t *data,

@@ -5,12 +5,12 @@
 
 #include <string.h>
 
+#include "src/base/wire.h"
 #include "src/cluster/batch_get_wire.h"
 #include "src/cluster/candidate_columns.h"
 #include "src/cluster/distance_wire.h"
 #include "src/rpc/bytes.h"
 #include "src/serve/limits.h"
-#include "src/serve/wire.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 #include "sutra/v1/concept_service.pb-c.h"
 #include "tests/fuzz/fuzz.h"

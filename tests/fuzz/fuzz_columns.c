@@ -5,9 +5,9 @@
 
 #include <string.h>
 
+#include "src/base/wire.h"
 #include "src/cluster/concept_columns.h"
 #include "src/rpc/bytes.h"
-#include "src/serve/wire.h"
 #include "sutra/v1/concept_service.pb-c.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/columns.h"

@@ -1,8 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/base/wire.h"
 #include "src/rpc/bytes.h"
-#include "src/serve/wire.h"
 #include "src/store/concept_wire.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 #include "sutra/v1/types.pb-c.h"

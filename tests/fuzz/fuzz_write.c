@@ -5,8 +5,8 @@
 
 #include <string.h>
 
+#include "src/base/wire.h"
 #include "src/cluster/write_wire.h"
-#include "src/serve/wire.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { ARENA_BYTES = 1 << 22 };

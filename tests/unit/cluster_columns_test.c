@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/wire.h"
 #include "src/rpc/bytes.h"
 #include "src/serve/limits.h"
-#include "src/serve/wire.h"
 #include "sutra/v1/concept_service.pb-c.h"
 #include "tests/support/columns.h"
 

@@ -1,4 +1,4 @@
-#include "src/serve/wire.h"
+#include "src/base/wire.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-#ifndef SUTRA_SERVE_WIRE_H
-#define SUTRA_SERVE_WIRE_H
+#ifndef SUTRA_BASE_WIRE_H
+#define SUTRA_BASE_WIRE_H
 
 /**
  * Reading and writing protobuf's wire form directly, for what a router passes on without decoding

@@ -1,4 +1,4 @@
-#include "src/serve/wire.h"
+#include "src/base/wire.h"
 
 bool wire_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret)
 {
