@@ -43,7 +43,7 @@ class World:
     def __init__(self, processes, built, seconds):
         self.built, self.seconds, self.folder = built, seconds, processes.folder
         self.port = free_ports(1)[0]
-        self.pid = processes.shard("alone", self.port, "--train-threshold", "0")
+        self.pid = processes.shard("alone", self.port)
 
     def fill(self):
         learn, ids = wordnet_requests(self.built, self.folder)

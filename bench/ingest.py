@@ -17,7 +17,7 @@ from bench.rpc.contender import Contender
 from bench.rpc.processes import Processes, free_ports, load
 from bench.rpc.wordnet import wordnet_requests
 
-SHARDS, BATCH, IN_FLIGHT, CONCEPTS = 4, 2048, 4, 117659
+BATCH, IN_FLIGHT, CONCEPTS = 2048, 4, 117659
 IMPORT = "/sutra.v1.ConceptService/Import"
 WHAT = {"texts and vectors": ["--plain"], "with 3.2 associations each": []}
 
@@ -44,23 +44,21 @@ class Import:
 
     def run(self):
         with Processes(self.built) as processes:
-            router, *ports = free_ports(1 + SHARDS)
-            servers = self._cluster(processes, router, ports) if self.routed else {
-                "shard": [processes.shard("alone", router, "--train-threshold", "0")]}
+            port = free_ports(1)[0]
+            servers = self._servers(processes, port)
             pids = sum(servers.values(), [])
-            found = load(self.built, router, IMPORT, self.file, "--once", "--stream", "-n", IN_FLIGHT, pids=pids)
+            found = load(self.built, port, IMPORT, self.file, "--once", "--stream", "-n", IN_FLIGHT, pids=pids)
             for kind, those in servers.items():
                 self.peaks[kind] = max(self.peaks.get(kind, 0), *map(_peak_mib, those))
         cpu = found["cpu_us"]
         return {"rate": CONCEPTS / found["seconds"], "client": found["calls"] * cpu["client"] / CONCEPTS,
                 **{kind: sum(found["calls"] * cpu[str(pid)] for pid in those) / CONCEPTS for kind, those in servers.items()}}
 
-    @staticmethod
-    def _cluster(processes, router, ports):
-        shards = ",".join(f"127.0.0.1:{port}" for port in ports)
-        pids = [processes.shard(f"shard-{i}", port, "--shards", shards, "--shard", str(i), "--train-threshold", "0")
-                for i, port in enumerate(ports)]
-        return {"router": [processes.router(router, shards)], "shards": pids}
+    def _servers(self, processes, port):
+        if not self.routed:
+            return {"shard": [processes.shard("alone", port)]}
+        router, shards = processes.cluster(port)
+        return {"router": [router], "shards": shards}
 
 
 @dataclass

@@ -82,7 +82,7 @@ class World:
             for begin in range(0, some, 256)))
 
     def start(self):
-        self.pid = self.processes.shard("shard", self.port, "--train-threshold", "0")
+        self.pid = self.processes.shard("shard", self.port)
 
     def end(self, how):
         self.processes.end(self.pid, how)

@@ -127,13 +127,24 @@ def _line(rows, line):
     return f"| {line.text} | {mine} | {row['rival']}: {_number(row['rival_value'], row['unit'])} | {_ratio(row['ratio'])} |"
 
 
-def _reads(rows):
-    yield "| over gRPC, client and servers on the same two cores | one shard | router and four shards | Redis 7, in memory only |"
+def _compared(rows, names, row_name, head):
+    """A line for each of @names: what its rows say of both places, and of the rival."""
+    yield head
     yield "|---|---|---|---|"
-    for name, text in READS.items():
-        alone, routed = (_find(rows, f"{name}, {where}")[0] for where in WHERE)
+    for name, text in names.items():
+        alone, routed = (_find(rows, row_name(name, where))[0] for where in WHERE)
         rival = f"{alone['rival'].removeprefix('Redis ')}: {alone['rival_value']:,.0f}/s" if alone["rival"] else "-"
         yield f"| {text} | {alone['value']:,.0f}/s | {routed['value']:,.0f}/s | {rival} |"
+
+
+def _reads(rows):
+    return _compared(rows, READS, lambda name, where: f"{name}, {where}",
+                     "| over gRPC, client and servers on the same two cores | one shard | router and four shards | Redis 7, in memory only |")
+
+
+def _writes(rows):
+    return _compared(rows, WRITES, lambda name, where: f"Import of WordNet, {name}, {where}",
+                     "| imported over gRPC, synced, empty servers | one shard | router and four shards | in its caller's process |")
 
 
 def _served(rows):
@@ -148,15 +159,6 @@ def _served(rows):
         half = [[_find(rows, f"Search at half that rate, recall_target {target}, {where}, {key}")[0] for key in ("p50", "p99")] for where in WHERE]
         cells = [f"p50 {p50['value'] / 1000:.1f}, p99 {p99['value'] / 1000:.1f} ms" for p50, p99 in half]
         yield f"| … Search at half that rate | {half[0][0]['recall']:.3f} | {cells[0]} | {cells[1]} |"
-
-
-def _writes(rows):
-    yield "| imported over gRPC, synced, empty servers | one shard | router and four shards | Chroma in its caller's process |"
-    yield "|---|---|---|---|"
-    for name, text in WRITES.items():
-        alone, routed = (_find(rows, f"Import of WordNet, {name}, {where}")[0] for where in WHERE)
-        rival = f"{alone['rival_value']:,.0f}/s" if alone["rival"] else "-"
-        yield f"| {text} | {alone['value']:,.0f}/s | {routed['value']:,.0f}/s | {rival} |"
 
 
 def _starts(rows):

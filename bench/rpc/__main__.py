@@ -7,7 +7,7 @@ import random
 import re
 import subprocess
 
-from bench.figures import rates
+from bench.figures import PLACES, rates
 from bench.progress import Progress
 from bench.report import RESULTS, Report
 from bench.rpc import requests
@@ -15,7 +15,7 @@ from bench.rpc.contender import Contender
 from bench.rpc.processes import Processes, free_ports, load, redis_fill, redis_load
 from bench.rpc.wordnet import wordnet_requests
 
-SHARDS, HOT, DATA = 4, 1000, "WordNet, 117,659 concepts"
+HOT, DATA = 1000, "WordNet, 117,659 concepts"
 SERVICE = "/sutra.v1.ConceptService"
 
 
@@ -30,12 +30,9 @@ class World:
 
     def __init__(self, processes, built, seconds):
         self.built, self.seconds, self.folder = built, seconds, processes.folder
-        self.port, self.router_port, self.redis_port, *ports = free_ports(3 + SHARDS)
-        shards = ",".join(f"127.0.0.1:{port}" for port in ports)
-        self.shard = processes.shard("alone", self.port, "--train-threshold", "0")
-        self.shards = [processes.shard(f"shard-{i}", port, "--shards", shards, "--shard", str(i), "--train-threshold", "0")
-                       for i, port in enumerate(ports)]
-        self.router = processes.router(self.router_port, shards)
+        self.port, self.router_port, self.redis_port = free_ports(3)
+        self.shard = processes.shard("alone", self.port)
+        self.router, self.shards = processes.cluster(self.router_port)
         self.redis = processes.redis(self.redis_port)
 
     def fill(self):
@@ -71,7 +68,7 @@ class World:
     def contenders(self):
         get, batch, distance, check = *(f"{SERVICE}/{verb}" for verb in ("Get", "BatchGet", "Distance")), "/grpc.health.v1.Health/Check"
         found = {}
-        for where, port in (("one shard", self.port), ("router, four shards", self.router_port)):
+        for where, port in zip(PLACES, (self.port, self.router_port)):
             found |= {
                 f"BatchGet of 1,000 hot concepts, {where}": self.ask(port, batch, "1000", 4, 1000),
                 f"BatchGet of 1,000 hot concepts in columns, {where}": self.ask(port, batch, "columns", 4, 1000),

@@ -13,6 +13,9 @@ import tempfile
 import time
 
 
+SHARDS = 4  # of a cluster
+
+
 def free_ports(n):
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
     ports = [each.getsockname()[1] for each in sockets]
@@ -58,11 +61,17 @@ class Processes:
         process.wait(60)
 
     def shard(self, name, port, *options):
-        return self._start(name, [f"{self.built}/shard/sutra-shard", "--data", name, "--listen", f"127.0.0.1:{port}", *options], "ready on")
+        """It trains when it is told to, so that no training falls into what is measured."""
+        command = [f"{self.built}/shard/sutra-shard", "--data", name, "--listen", f"127.0.0.1:{port}", "--train-threshold", "0", *options]
+        return self._start(name, command, "ready on")
 
-    def router(self, port, shards):
-        command = [f"{self.built}/router/sutra-router", "--shards", shards, "--listen", f"127.0.0.1:{port}"]
-        return self._start("router", command, "ready on")
+    def cluster(self, port):
+        """A router and SHARDS shards: the router, and a list of the shards."""
+        ports = free_ports(SHARDS)
+        addresses = ",".join(f"127.0.0.1:{each}" for each in ports)
+        shards = [self.shard(f"shard-{i}", each, "--shards", addresses, "--shard", str(i)) for i, each in enumerate(ports)]
+        command = [f"{self.built}/router/sutra-router", "--shards", addresses, "--listen", f"127.0.0.1:{port}"]
+        return self._start("router", command, "ready on"), shards
 
     def redis(self, port):
         """In memory only. Debian's redis-tools has the server under another name, and starts none by itself."""
