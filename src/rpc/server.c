@@ -14,7 +14,11 @@
 #include "src/rpc/call_impl.h"
 #include "src/rpc/server_impl.h"
 
-enum { MIB = 1024 * 1024, UNKNOWN_SLOTS = 4 };
+enum {
+    MIB = 1024 * 1024,
+    UNKNOWN_SLOTS = 4,
+    CLOSING_MS = 500, /* for clients to close their connections once no call is left */
+};
 
 struct server_service {
     struct server_service *next;
@@ -271,36 +275,71 @@ static void cancel_endless(struct rpc_server *server)
     pthread_mutex_unlock(&server->lock);
 }
 
-/* Waits until gRPC is quiet and no call is left, up to @grace_ms (-1: as long as it takes). */
-static bool wait_until_empty(struct rpc_server *server, int64_t grace_ms)
+static bool is_closing(const struct rpc_server *server)
 {
-    int64_t until_us = clock_monotonic_us() + grace_ms * 1000;
+    return server->closing;
+}
+
+/* Whether gRPC has closed every connection. */
+static bool is_quiet(const struct rpc_server *server)
+{
+    return server->quiet;
+}
+
+/* Whether no call is left, running or awaited. */
+static bool has_no_calls(const struct rpc_server *server)
+{
+    return server->objects == 0;
+}
+
+/* Waits for @reached up to @limit_ms (-1: as long as it takes). */
+static bool wait_until(struct rpc_server *server, bool (*reached)(const struct rpc_server *server),
+                       int64_t limit_ms)
+{
+    int64_t until_us = clock_monotonic_us() + limit_ms * 1000;
     struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
-    bool empty;
+    bool done;
     int error = 0;
 
     pthread_mutex_lock(&server->lock);
-    while (!(empty = server->quiet && server->objects == 0) && error == 0)
-        error = grace_ms < 0 ? pthread_cond_wait(&server->changed, &server->lock)
+    while (!(done = reached(server)) && error == 0)
+        error = limit_ms < 0 ? pthread_cond_wait(&server->changed, &server->lock)
                              : pthread_cond_timedwait(&server->changed, &server->lock, &until);
     pthread_mutex_unlock(&server->lock);
-    return empty;
+    return done;
 }
 
-void rpc_server_shutdown(struct rpc_server *server, int64_t grace_ms)
+static void begin_shutdown(void *ctx)
 {
-    assert(!rpc_loop_is_current(server->loop));
-    if (atomic_exchange(&server->stopping, true))
-        return;
+    struct rpc_server *server = ctx;
+
     server->stopped_tag.fn = on_quiet;
     rpc_tag_hand_over(&server->stopped_tag);
     grpc_server_shutdown_and_notify(server->grpc, rpc_loop_queue(server->loop),
                                     &server->stopped_tag);
     cancel_endless(server);
-    if (wait_until_empty(server, grace_ms))
+    pthread_mutex_lock(&server->lock);
+    server->closing = true;
+    pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* gRPC drops the awaited calls first and refuses new ones a moment later: what arrives in between
+ * is given to nobody and answered by nobody. On the loop that moment is all but never met, since it
+ * is the loop that reads from the connections; and a call met by it ends with the last of those
+ * that do run, instead of after the grace. */
+void rpc_server_shutdown(struct rpc_server *server, int64_t grace_ms)
+{
+    assert(!rpc_loop_is_current(server->loop));
+    if (atomic_exchange(&server->stopping, true))
         return;
-    grpc_server_cancel_all_calls(server->grpc);
-    wait_until_empty(server, -1);
+    rpc_loop_post(server->loop, begin_shutdown, server);
+    wait_until(server, is_closing, -1);
+    if (!wait_until(server, has_no_calls, grace_ms) ||
+        !wait_until(server, is_quiet, grace_ms < CLOSING_MS ? grace_ms : CLOSING_MS))
+        grpc_server_cancel_all_calls(server->grpc);
+    wait_until(server, has_no_calls, -1);
+    wait_until(server, is_quiet, -1);
 }
 
 static void free_methods(struct server_method *method)

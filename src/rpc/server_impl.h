@@ -37,9 +37,10 @@ struct rpc_server {
     struct rpc_tag stopped_tag;
 
     pthread_mutex_t lock;   /* of what follows; taken before a call's lock, never after */
-    pthread_cond_t changed; /* quiet, or no objects left */
+    pthread_cond_t changed; /* closing, quiet, or no objects left */
     struct rpc_call *live;  /* arrived and not yet freed */
     size_t objects;         /* calls that exist, including those that wait for an arrival */
+    bool closing;           /* gRPC takes no more calls */
     bool quiet;             /* gRPC has reported the end of the shutdown */
 };
 
