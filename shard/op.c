@@ -64,7 +64,7 @@ struct op_run {
     void *ctx;
 };
 
-/* Once. */
+/* What is_quick() has decoded is not decoded again. */
 static enum status_code decode(struct op_run *run, struct status *st)
 {
     const ProtobufCMethodDescriptor *method =

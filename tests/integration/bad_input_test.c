@@ -303,20 +303,14 @@ Test(bad_input, of_65_megabytes_is_refused, .init = start_router, .fini = stop, 
 Test(bad_input, of_one_item_leaves_the_others_of_its_batch_alone, .init = start_router,
      .fini = stop, .timeout = 120)
 {
-    Sutra__V1__LearnBatchRequest request = SUTRA__V1__LEARN_BATCH_REQUEST__INIT;
-    Sutra__V1__LearnBatchResponse *reply = NULL;
+    const Sutra__V1__LearnBatchResponse *reply;
     Sutra__V1__ConceptInput *items[3];
-    struct status st = { 0 };
 
     for (unsigned i = 0; i < 3; i++)
         items[i] = test_concept(i, 0, &f.arena);
     test_concept_associate(items[1], 0, &f.arena);
     items[1]->id = letters(256);
-    request.n_items = 3;
-    request.items = items;
-    client_learn_batch(f.client, &request, &f.arena, &reply, &st);
-    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
-    cr_assert_eq(reply->n_results, 3);
+    reply = test_fixture_learn(&f, items, 3);
     cr_expect_null(reply->results[0]->status);
     cr_expect_null(reply->results[2]->status);
     cr_assert_not_null(reply->results[1]->status);
@@ -331,8 +325,7 @@ Test(bad_input, of_an_item_is_named_by_its_place_in_the_batch, .init = start_rou
      .timeout = 120)
 {
     enum { ITEMS = 9, BAD = 5 };
-    Sutra__V1__LearnBatchRequest request = SUTRA__V1__LEARN_BATCH_REQUEST__INIT;
-    Sutra__V1__LearnBatchResponse *reply = NULL;
+    const Sutra__V1__LearnBatchResponse *reply;
     Sutra__V1__ConceptInput *items[ITEMS];
     struct status st = { 0 };
 
@@ -340,10 +333,7 @@ Test(bad_input, of_an_item_is_named_by_its_place_in_the_batch, .init = start_rou
         items[i] = test_concept(i, 0, &f.arena);
     items[BAD]->optional_strength_case = SUTRA__V1__CONCEPT_INPUT__OPTIONAL_STRENGTH_STRENGTH;
     items[BAD]->strength = 11;
-    request.n_items = ITEMS;
-    request.items = items;
-    client_learn_batch(f.client, &request, &f.arena, &reply, &st);
-    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
+    reply = test_fixture_learn(&f, items, ITEMS);
     for (size_t i = 0; i < ITEMS; i++) {
         cr_expect_str_eq(reply->results[i]->id, items[i]->id);
         cr_expect_eq(reply->results[i]->status != NULL, i == BAD);

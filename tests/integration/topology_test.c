@@ -115,19 +115,13 @@ Test(topology, a_batch_says_of_every_item_whether_its_shard_has_it, .init = star
      .timeout = 120)
 {
     enum { ITEMS = 20 };
-    Sutra__V1__LearnBatchRequest request = SUTRA__V1__LEARN_BATCH_REQUEST__INIT;
-    Sutra__V1__LearnBatchResponse *reply = NULL;
+    const Sutra__V1__LearnBatchResponse *reply;
     Sutra__V1__ConceptInput *items[ITEMS];
-    struct status st = { 0 };
 
     for (uint64_t i = 0; i < ITEMS; i++)
         items[i] = test_concept(i, 0, &f.arena);
-    request.items = items;
-    request.n_items = ITEMS;
     test_cluster_kill_shard(&f.cluster, 0);
-    client_learn_batch(f.client, &request, &f.arena, &reply, &st);
-    cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
-    cr_assert_eq(reply->n_results, ITEMS);
+    reply = test_fixture_learn(&f, items, ITEMS);
     for (size_t i = 0; i < ITEMS; i++) {
         const Sutra__V1__WriteResult *result = reply->results[i];
         cr_expect_str_eq(result->id, items[i]->id);

@@ -34,19 +34,30 @@ void test_fixture_stop(struct test_fixture *f)
     test_cluster_stop(&f->cluster);
 }
 
-static void write_batch(struct test_fixture *f, uint64_t first, size_t count, unsigned generation)
+Sutra__V1__LearnBatchResponse *test_fixture_learn(struct test_fixture *f,
+                                                  Sutra__V1__ConceptInput **items, size_t n)
 {
     Sutra__V1__LearnBatchRequest request = SUTRA__V1__LEARN_BATCH_REQUEST__INIT;
-    Sutra__V1__LearnBatchResponse *reply;
+    Sutra__V1__LearnBatchResponse *reply = NULL;
     struct status st = { 0 };
 
-    request.n_items = count;
-    request.items = arena_calloc(&f->arena, count, sizeof *request.items);
-    for (size_t i = 0; i < count; i++)
-        request.items[i] = test_concept(first + i, generation, &f->arena);
+    request.n_items = n;
+    request.items = items;
     client_learn_batch(f->client, &request, &f->arena, &reply, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
-    cr_assert_eq(reply->n_results, count);
+    cr_assert_eq(reply->n_results, n);
+    return reply;
+}
+
+static void write_batch(struct test_fixture *f, uint64_t first, size_t count, unsigned generation)
+{
+    Sutra__V1__ConceptInput **items =
+        arena_calloc(&f->arena, count, sizeof(Sutra__V1__ConceptInput *));
+    const Sutra__V1__LearnBatchResponse *reply;
+
+    for (size_t i = 0; i < count; i++)
+        items[i] = test_concept(first + i, generation, &f->arena);
+    reply = test_fixture_learn(f, items, count);
     for (size_t i = 0; i < count; i++)
         cr_assert_null(reply->results[i]->status, "item %zu: %s", i,
                        reply->results[i]->status->message);

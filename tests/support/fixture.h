@@ -24,6 +24,10 @@ void test_fixture_stop(struct test_fixture *f);
 /** A client of any address. */
 struct client *test_client_open(const char *address);
 
+/** What LearnBatch answers; one result per item is asserted, not that they were written. */
+Sutra__V1__LearnBatchResponse *test_fixture_learn(struct test_fixture *f,
+                                                  Sutra__V1__ConceptInput **items, size_t n);
+
 /** Calls put for each of concepts @first … @first + @count − 1, in batches of LearnBatch; every
  * one is acknowledged. Resets the arena. */
 void test_fixture_write(struct test_fixture *f, uint64_t first, uint64_t count,
