@@ -17,21 +17,19 @@
 #include "src/serve/serve.h"
 
 struct router_config {
-    const char *listen;
+    struct serve_options serve;
     const char *topology;
     const char *shards;
     const char *model;
     const char *embedder;
     uint64_t embed_threads;
     const char *embed_precision;
-    uint64_t grace_ms;
 };
 
 #define OPTION(...) CONFIG_OPTION(struct router_config, __VA_ARGS__)
 
 static const struct config_option options[] = {
-    OPTION(listen, "listen", CONFIG_STRING, "127.0.0.1:7400", 0, 0,
-           "host:port (port 0: any free one) or unix:/path"),
+    SERVE_OPTIONS(struct router_config, "127.0.0.1:7400"),
     OPTION(topology, "topology", CONFIG_STRING, "", 0, 0,
            "topology file, reloaded when it changes"),
     OPTION(shards, "shards", CONFIG_STRING, "", 0, 0,
@@ -45,8 +43,6 @@ static const struct config_option options[] = {
            "threads of a model in this process"),
     OPTION(embed_precision, "embed-precision", CONFIG_STRING, "float32", 0, 0,
            "of a model in this process: float32 or, where the processor has AMX, bfloat16"),
-    OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
-           "how long running calls may go on after SIGTERM"),
 };
 
 /* Everything that run() opens, in this order. */
@@ -91,13 +87,13 @@ static enum status_code run(void *process, struct status *st)
         .precision = p->config.embed_precision,
     };
 
-    if (serve_open(&p->serve, st) != STATUS_OK ||
+    if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK ||
         embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
         open_topology(p, st) != STATUS_OK || open_cluster(p, st) != STATUS_OK)
         return st->code;
     cluster_register(p->cluster, p->serve.server);
     embedder_register(p->embedder, &p->serve);
-    return serve_run(&p->serve, "sutra-router", p->config.listen, (int64_t)p->config.grace_ms, st);
+    return serve_run(&p->serve, "sutra-router", st);
 }
 
 static void close_all(void *process)

@@ -22,8 +22,8 @@
 #include "src/serve/serve.h"
 
 struct shard_config {
+    struct serve_options serve;
     const char *data;
-    const char *listen;
     const char *topology;
     const char *shards;
     uint64_t shard;
@@ -36,16 +36,14 @@ struct shard_config {
     uint64_t row_memory_mb;
     uint64_t record_cache_mb;
     uint64_t threads;
-    uint64_t grace_ms;
 };
 
 #define OPTION(...) CONFIG_OPTION(struct shard_config, __VA_ARGS__)
 
 static const struct config_option options[] = {
+    SERVE_OPTIONS(struct shard_config, "127.0.0.1:7400"),
     OPTION(data, "data", CONFIG_STRING, "", 0, 0,
            "folder of this shard's data; created if missing"),
-    OPTION(listen, "listen", CONFIG_STRING, "127.0.0.1:7400", 0, 0,
-           "host:port (port 0: any free one) or unix:/path"),
     OPTION(topology, "topology", CONFIG_STRING, "", 0, 0,
            "topology file, reloaded when it changes; without it and --shards: one shard alone"),
     OPTION(shards, "shards", CONFIG_STRING, "", 0, 0,
@@ -71,8 +69,6 @@ static const struct config_option options[] = {
     OPTION(record_cache_mb, "record-cache-mb", CONFIG_UINT, "128", 0, 1 << 20,
            "MiB of concepts kept in memory, those that are read most; 0: none"),
     OPTION(threads, "threads", CONFIG_UINT, "8", 1, 256, "threads for verbs that may block"),
-    OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
-           "how long running calls may go on after SIGTERM"),
 };
 
 /* Everything that main() opens, in this order. */
@@ -139,16 +135,16 @@ static enum status_code run(void *process, struct status *st)
         .precision = p->config.embed_precision,
     };
 
-    if (serve_open(&p->serve, st) != STATUS_OK ||
+    if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK ||
         embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
-        topology_from_options(p->config.topology, p->config.shards, p->config.listen, &p->topology,
-                              st) != STATUS_OK ||
+        topology_from_options(p->config.topology, p->config.shards, p->config.serve.listen,
+                              &p->topology, st) != STATUS_OK ||
         open_shard(p, st) != STATUS_OK || open_cluster(p, st) != STATUS_OK)
         return st->code;
     cluster_register(p->cluster, p->serve.server);
     shard_register(p->shard, p->serve.server);
     embedder_register(p->embedder, &p->serve);
-    return serve_run(&p->serve, "sutra-shard", p->config.listen, (int64_t)p->config.grace_ms, st);
+    return serve_run(&p->serve, "sutra-shard", st);
 }
 
 static void close_all(void *process)

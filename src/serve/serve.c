@@ -56,15 +56,16 @@ static void log_finished_call(const struct rpc_call_summary *summary, void *ctx)
              LOG_NUMBER("duration_us", summary->duration_us));
 }
 
-enum status_code serve_open(struct serve *ret, struct status *st)
+enum status_code serve_open(const struct serve_options *options, struct serve *ret,
+                            struct status *st)
 {
-    const struct rpc_server_options options = {
+    const struct rpc_server_options server_options = {
         .max_message_bytes = LIMIT_MESSAGE_BYTES,
         .max_calls = LIMIT_CALLS,
         .arena_limit_bytes = LIMIT_CALL_ARENA_BYTES,
         .on_finished = log_finished_call,
     };
-    struct serve serve = { 0 };
+    struct serve serve = { .options = options };
 
     rpc_init();
     serve.health = rpc_health_new();
@@ -73,7 +74,7 @@ enum status_code serve_open(struct serve *ret, struct status *st)
         goto out;
     }
     if (rpc_loop_start(&serve.loop, st) != STATUS_OK ||
-        rpc_server_new(serve.loop, &options, &serve.server, st) != STATUS_OK)
+        rpc_server_new(serve.loop, &server_options, &serve.server, st) != STATUS_OK)
         goto out;
     rpc_health_register(serve.health, serve.server);
     rpc_reflection_register(serve.server);
@@ -116,9 +117,9 @@ static int wait_for_signal(void)
     return first_signal;
 }
 
-enum status_code serve_run(struct serve *serve, const char *program, const char *address,
-                           int64_t grace_ms, struct status *st)
+enum status_code serve_run(struct serve *serve, const char *program, struct status *st)
 {
+    const char *address = serve->options->listen;
     int port = 0;
     int number;
 
@@ -130,7 +131,7 @@ enum status_code serve_run(struct serve *serve, const char *program, const char 
     number = wait_for_signal();
     log_line(LOG_INFO, "stopping", LOG_TEXT("program", program), LOG_NUMBER("signal", number));
     rpc_health_set_all(serve->health, RPC_NOT_SERVING);
-    rpc_server_shutdown(serve->server, grace_ms);
+    rpc_server_shutdown(serve->server, (int64_t)serve->options->grace_ms);
     return STATUS_OK;
 }
 

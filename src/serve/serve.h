@@ -11,15 +11,15 @@
  * used, last serve_close().
  */
 
-#include "src/config/config.h"
-#include <stdint.h>
-
 #include "src/base/status.h"
+#include "src/config/config.h"
 #include "src/rpc/health.h"
 #include "src/rpc/loop.h"
 #include "src/rpc/server.h"
+#include "src/serve/options.h"
 
 struct serve {
+    const struct serve_options *options;
     struct rpc_loop *loop;
     struct rpc_server *server;
     struct rpc_health *health;
@@ -37,17 +37,17 @@ struct serve_program {
 int serve_main(const struct serve_program *program, int argc, char **argv, void *process,
                void *config);
 
-/** Starts the loop and makes the server. On failure nothing is left behind. */
-enum status_code serve_open(struct serve *ret, struct status *st);
+/** Starts the loop and makes the server. @options outlives it. On failure nothing is left behind.
+ */
+enum status_code serve_open(const struct serve_options *options, struct serve *ret,
+                            struct status *st);
 
 /**
- * Listens on @address ("host:port", port 0 for any, or "unix:/path"), prints "<program> ready on
- * <address>" with the real port, and serves until a signal: then health says NOT_SERVING, new calls
- * are refused, running ones get
- * @grace_ms. A second signal ends the process at once.
+ * Listens, prints "<program> ready on <address>" with the real port, and serves until a signal:
+ * then health says NOT_SERVING, new calls are refused, running ones get their grace. A second
+ * signal ends the process at once.
  */
-enum status_code serve_run(struct serve *serve, const char *program, const char *address,
-                           int64_t grace_ms, struct status *st);
+enum status_code serve_run(struct serve *serve, const char *program, struct status *st);
 
 /** Ends the server and all its calls, if that was not done. */
 void serve_stop(struct serve *serve);

@@ -13,26 +13,22 @@
 #include "src/serve/serve.h"
 
 struct embed_config {
-    const char *listen;
+    struct serve_options serve;
     const char *model;
     uint64_t threads;
     const char *precision;
-    uint64_t grace_ms;
 };
 
 #define OPTION(...) CONFIG_OPTION(struct embed_config, __VA_ARGS__)
 
 static const struct config_option options[] = {
-    OPTION(listen, "listen", CONFIG_STRING, "127.0.0.1:7399", 0, 0,
-           "host:port (port 0: any free one) or unix:/path"),
+    SERVE_OPTIONS(struct embed_config, "127.0.0.1:7399"),
     OPTION(
         model, "model", CONFIG_STRING, "", 0, 0,
         "folder of the embedding model; default $SUTRA_MODEL or ~/.cache/sutra/all-MiniLM-L6-v2"),
     OPTION(threads, "threads", CONFIG_UINT, "2", 1, 256, "threads that embed"),
     OPTION(precision, "precision", CONFIG_STRING, "float32", 0, 0,
            "float32, or bfloat16: some four times as fast where the processor has AMX"),
-    OPTION(grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,
-           "how long running calls may go on after SIGTERM"),
 };
 
 /* Everything that run() opens, in this order. */
@@ -52,12 +48,12 @@ static enum status_code run(void *process, struct status *st)
         .precision = p->config.precision,
     };
 
-    if (serve_open(&p->serve, st) != STATUS_OK ||
+    if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK ||
         embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
         embedder_missing(p->embedder, st) != STATUS_OK)
         return st->code;
     embedder_register(p->embedder, &p->serve);
-    return serve_run(&p->serve, "sutra-embed", p->config.listen, (int64_t)p->config.grace_ms, st);
+    return serve_run(&p->serve, "sutra-embed", st);
 }
 
 static void close_all(void *process)
