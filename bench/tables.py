@@ -1,11 +1,11 @@
-"""bench/run tables: writes the tables of README.md from bench/results, between their two marks; --check only compares."""
+"""bench/run tables: writes the tables of README.md and bench/results/README.md from the rows in bench/results, between two marks; --check
+only compares."""
 
 import json
 import pathlib
 import sys
 from dataclasses import dataclass
 
-README = pathlib.Path("README.md")
 RESULTS = pathlib.Path("bench/results")
 BEGIN, END = "<!-- written by bench/run tables -->\n", "<!-- until here -->\n"
 
@@ -176,13 +176,47 @@ def _tables():
     return "\n".join([*lines, *(_line(rows, line) for line in LINES), "", *_reads(rows), "", *_writes(rows), "", *_served(rows), "", *_starts(rows)]) + "\n\n" + "".join(f"{machine}\\\n" for machine in machines)[:-2] + "\n"
 
 
+def _glance(rows):
+    """What a reader wants to know first."""
+    def ours(name, **which):
+        return _find(rows, name, **which)[0]
+
+    def against(row, unit="/s"):
+        return f"{row['rival']}: {row['rival_value']:,.0f}{unit}" if row["rival"] else "-"
+
+    graph = next(row for row in _find(rows, "search at recall >= 0.95", data=SYNTHETIC) if row["rival"] == "hnswlib")
+    get, batch = ours("Get, 64 in flight, one shard"), ours("BatchGet of 1,000 hot concepts, one shard")
+    imported = ours("Import of WordNet, texts and vectors, router, four shards")
+    searched = ours("Search, 16 in flight, recall_target 0.98, router, four shards")
+    embedded = ours("embed float32, batches", rival="ONNX Runtime float32", threads=2)
+    memory = ours("memory without refinement rows", data=SYNTHETIC)
+    started = ours("first Search after kill -9 at rest, with a codebook")
+    yield "| two cores, shared with the client | Sutra | beside it |"
+    yield "|---|---|---|"
+    yield f"| concepts read in batches of 1,000, one shard | {batch['value']:,.0f}/s | {against(batch)} |"
+    yield f"| concepts read one by one, 64 in flight, one shard | {get['value']:,.0f}/s | {against(get)} |"
+    yield f"| imported, synced, through a router into four shards | {imported['value']:,.0f}/s | {against(imported)}, in its caller's process |"
+    yield f"| searches through a router over four shards, WordNet, recall@10 {searched['recall']:.2f} | {searched['value']:,.0f}/s | {against(searched)} |"
+    yield f"| the vector engine alone, a million vectors, one thread, recall@10 {graph['recall']:.2f} | {graph['value']:,.0f}/s | {against(graph)} |"
+    yield f"| texts embedded, MiniLM in float32 | {embedded['value']:,.0f}/s | {against(embedded)} |"
+    yield f"| memory per vector in the scan, 384 dimensions | {memory['value']:,.0f} bytes | float32: 1,536 bytes |"
+    yield f"| first search of a million concepts after kill -9 | {started['value']:.2f} s | - |"
+
+
+def _marked(page, table):
+    """The page's text, with @table between its marks."""
+    head, rest = page.read_text().split(BEGIN)
+    return head + BEGIN + table + END + rest.split(END)[1]
+
+
 def main():
-    text = README.read_text()
-    head, rest = text.split(BEGIN)
-    made = head + BEGIN + _tables() + END + rest.split(END)[1]
+    pages = {pathlib.Path("README.md"): "\n".join(_glance(_rows())) + "\n", RESULTS / "README.md": _tables()}
+    made = {page: _marked(page, table) for page, table in pages.items()}
     if sys.argv[1:] == ["--check"]:
-        sys.exit(0 if made == text else "bench: the tables of README.md are not those of bench/results: bench/run tables")
-    README.write_text(made)
+        stale = [str(page) for page, text in made.items() if page.read_text() != text]
+        sys.exit(f"bench: the tables of {', '.join(stale)} are not those of bench/results: bench/run tables" if stale else 0)
+    for page, text in made.items():
+        page.write_text(text)
 
 
 main()
