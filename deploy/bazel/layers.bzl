@@ -4,7 +4,7 @@
     cluster  client                the public verbs; the typed client
     serve                          what the servers share
     rpc    store  vector  embed    libraries; none knows another
-    ids  config  log               small services
+    ids  config  log  auth         small services; rpc knows auth
     base                           libc only
 """
 
