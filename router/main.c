@@ -68,6 +68,7 @@ static enum status_code open_cluster(struct process *p, struct status *st)
         .loop = p->serve.loop,
         .topology = p->topology,
         .embedder = p->embedder,
+        .peers = &p->serve.peers,
     };
 
     if (cluster_new(&cluster_options, &p->cluster, st) != STATUS_OK)
@@ -82,6 +83,7 @@ static enum status_code run(void *process, struct status *st)
     struct process *p = process;
     const struct embedder_options embedder_options = {
         .address = p->config.embedder,
+        .peers = &p->serve.peers,
         .model_dir = p->config.model,
         .threads = p->config.embed_threads,
         .precision = p->config.embed_precision,

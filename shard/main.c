@@ -114,6 +114,7 @@ static enum status_code open_cluster(struct process *p, struct status *st)
         .loop = p->serve.loop,
         .topology = p->topology,
         .embedder = p->embedder,
+        .peers = &p->serve.peers,
         .local = shard_local(p->shard),
     };
 
@@ -130,6 +131,7 @@ static enum status_code run(void *process, struct status *st)
     struct process *p = process;
     const struct embedder_options embedder_options = {
         .address = p->config.embedder,
+        .peers = &p->serve.peers,
         .model_dir = p->config.model,
         .threads = p->config.embed_threads,
         .precision = p->config.embed_precision,

@@ -7,6 +7,7 @@
 
 struct op_method {
     const char *name;
+    enum role role; /* of the caller, or of this cluster's own processes */
     op_fn *run;
     bool quick; /* does not wait for the disk as a rule */
     /* Or whether this one request is so quick that to wake a thread for it would take longer; asked
@@ -18,26 +19,29 @@ struct op_method {
 enum { SMALL_REQUEST_BYTES = 4096 };
 
 static const struct op_method op_methods[] = {
-    { .name = "Get", .run = op_get, .quick = true },
-    { .name = "Delete", .run = op_delete },
-    { .name = "Associate", .run = op_associate },
-    { .name = "Dissociate", .run = op_dissociate },
-    { .name = "Neighbors", .run = op_neighbors, .quick = true },
-    { .name = "Reinforce", .run = op_reinforce },
-    { .name = "Write", .run = op_write },
-    { .name = "BatchGet", .run = op_batch_get, .raw = true },
-    { .name = "ListPage", .run = op_list_page },
-    { .name = "Candidates", .run = op_candidates, .is_quick = op_candidates_is_quick },
-    { .name = "Vectors", .run = op_vectors },
-    { .name = "Distance", .run = op_distance, .raw = true },
-    { .name = "Stats", .run = op_stats },
-    { .name = "Train", .run = op_train },
-    { .name = "ApplyEdges", .run = op_apply_edges },
-    { .name = "Sample", .run = op_sample },
-    { .name = "InstallCodebook", .run = op_install_codebook },
-    { .name = "SwitchCodebook", .run = op_switch_codebook },
-    { .name = "Calibrate", .run = op_calibrate },
-    { .name = "CellSizes", .run = op_cell_sizes },
+    { .name = "Get", .role = ROLE_READER, .run = op_get, .quick = true },
+    { .name = "Delete", .role = ROLE_WRITER, .run = op_delete },
+    { .name = "Associate", .role = ROLE_WRITER, .run = op_associate },
+    { .name = "Dissociate", .role = ROLE_WRITER, .run = op_dissociate },
+    { .name = "Neighbors", .role = ROLE_READER, .run = op_neighbors, .quick = true },
+    { .name = "Reinforce", .role = ROLE_WRITER, .run = op_reinforce },
+    { .name = "Write", .role = ROLE_WRITER, .run = op_write },
+    { .name = "BatchGet", .role = ROLE_READER, .run = op_batch_get, .raw = true },
+    { .name = "ListPage", .role = ROLE_READER, .run = op_list_page },
+    { .name = "Candidates",
+      .role = ROLE_READER,
+      .run = op_candidates,
+      .is_quick = op_candidates_is_quick },
+    { .name = "Vectors", .role = ROLE_READER, .run = op_vectors },
+    { .name = "Distance", .role = ROLE_READER, .run = op_distance, .raw = true },
+    { .name = "Stats", .role = ROLE_READER, .run = op_stats },
+    { .name = "Train", .role = ROLE_ADMIN, .run = op_train },
+    { .name = "ApplyEdges", .role = ROLE_WRITER, .run = op_apply_edges },
+    { .name = "Sample", .role = ROLE_ADMIN, .run = op_sample },
+    { .name = "InstallCodebook", .role = ROLE_ADMIN, .run = op_install_codebook },
+    { .name = "SwitchCodebook", .role = ROLE_ADMIN, .run = op_switch_codebook },
+    { .name = "Calibrate", .role = ROLE_ADMIN, .run = op_calibrate },
+    { .name = "CellSizes", .role = ROLE_ADMIN, .run = op_cell_sizes },
 };
 
 enum { OP_METHODS = sizeof op_methods / sizeof op_methods[0] };
@@ -239,7 +243,11 @@ void shard_register(struct shard *shard, struct rpc_server *server)
 
     for (size_t i = 0; i < OP_METHODS; i++)
         methods[i] = (struct rpc_method){
-            .name = op_methods[i].name, .handler = serve_internal, .raw = true, .slots = 16
+            .name = op_methods[i].name,
+            .handler = serve_internal,
+            .role = op_methods[i].role,
+            .raw = true,
+            .slots = 16,
         };
     rpc_server_add_service(server, service, methods, OP_METHODS, shard);
 }

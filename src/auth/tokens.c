@@ -11,7 +11,7 @@
 
 struct entry {
     uint8_t digest[TOKEN_DIGEST_BYTES];
-    struct caller caller;
+    struct principal caller;
     int line;
 };
 
@@ -52,16 +52,17 @@ static bool is_name_character(unsigned char c)
     return c < 128 && (isalnum(c) || memchr("._@-", c, 4) != NULL);
 }
 
-static enum status_code parse_name(struct word word, char ret[CALLER_NAME_SIZE], struct status *st)
+static enum status_code parse_name(struct word word, char ret[PRINCIPAL_NAME_SIZE],
+                                   struct status *st)
 {
-    bool fits = word.length < CALLER_NAME_SIZE;
+    bool fits = word.length < PRINCIPAL_NAME_SIZE;
 
     for (size_t i = 0; fits && i < word.length; i++)
         fits = is_name_character((unsigned char)word.data[i]);
     if (!fits)
         return status_set(st, STATUS_INVALID_ARGUMENT,
                           "the name is not 1 to %d letters, digits and '._@-'",
-                          CALLER_NAME_SIZE - 1);
+                          PRINCIPAL_NAME_SIZE - 1);
     memcpy(ret, word.data, word.length);
     ret[word.length] = '\0';
     return STATUS_OK;
@@ -215,7 +216,7 @@ static uintptr_t equal_mask(const uint8_t *a, const uint8_t *b)
     return (uintptr_t)0 - (uintptr_t)((different - 1) >> 31 & 1);
 }
 
-const struct caller *tokens_find(const struct tokens *tokens, const char *token, size_t length)
+const struct principal *tokens_find(const struct tokens *tokens, const char *token, size_t length)
 {
     uint8_t digest[TOKEN_DIGEST_BYTES];
     uintptr_t found = 0;
@@ -224,5 +225,5 @@ const struct caller *tokens_find(const struct tokens *tokens, const char *token,
     for (size_t i = 0; i < tokens->count; i++)
         found |=
             (uintptr_t)&tokens->entries[i].caller & equal_mask(tokens->entries[i].digest, digest);
-    return (const struct caller *)found;
+    return (const struct principal *)found;
 }

@@ -19,12 +19,12 @@
 enum {
     TOKENS_FILE_BYTES = 1 << 20,
     TOKENS_MAX = 1000, /* entries: each call is compared with all of them */
-    CALLER_NAME_SIZE = 65,
+    PRINCIPAL_NAME_SIZE = 65,
 };
 
 /** Whom a token belongs to. */
-struct caller {
-    char name[CALLER_NAME_SIZE]; /* letters, digits and "._@-" */
+struct principal {
+    char name[PRINCIPAL_NAME_SIZE]; /* letters, digits and "._@-" */
     enum role role;
 };
 
@@ -45,6 +45,6 @@ size_t tokens_count(const struct tokens *tokens);
 
 /** Whose @token of @length bytes is; NULL for nobody's. Lives as long as @tokens. The time it takes
  * says nothing about how much of a token was right, nor which it was. */
-const struct caller *tokens_find(const struct tokens *tokens, const char *token, size_t length);
+const struct principal *tokens_find(const struct tokens *tokens, const char *token, size_t length);
 
 #endif

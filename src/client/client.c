@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "grpc/health/v1/health.pb-c.h"
+#include "src/auth/token.h"
 #include "src/base/clock.h"
 #include "src/rpc/sync_client.h"
 
@@ -20,6 +21,7 @@ struct client {
     char *address;
     uint32_t timeout_ms;
     struct rpc_loop *loop;
+    struct rpc_tls *tls;
     struct rpc_channel *channel;
 };
 
@@ -38,22 +40,61 @@ const char *client_default_address(void)
     return address != NULL && address[0] != '\0' ? address : CLIENT_DEFAULT_ADDRESS;
 }
 
+static bool is_given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+static enum status_code open_tls(const struct client_options *options, struct rpc_tls **ret,
+                                 struct status *st)
+{
+    const struct rpc_tls_options tls = {
+        .cert = options->tls_cert,
+        .key = options->tls_key,
+        .ca = options->tls_ca,
+        .warn = options->warn,
+    };
+
+    if (!is_given(tls.cert) && !is_given(tls.key) && !is_given(tls.ca))
+        return STATUS_OK;
+    if (!is_given(tls.ca))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "--tls-ca is missing: --tls-cert and --tls-key need it");
+    return rpc_tls_open(&tls, ret, st);
+}
+
+static enum status_code open_channel(struct client *client, const struct client_options *options,
+                                     struct status *st)
+{
+    const struct rpc_channel_options channel = {
+        .tls = client->tls,
+        .token = is_given(options->token) ? options->token : NULL,
+        .insecure = options->insecure,
+    };
+
+    if (channel.token != NULL && token_check(channel.token, st) != STATUS_OK)
+        return st->code;
+    return rpc_channel_open(client->loop, client->address, &channel, &client->channel, st);
+}
+
 enum status_code client_open(const char *address, const struct client_options *options,
                              struct client **ret_client, struct status *st)
 {
+    static const struct client_options defaults = { 0 };
     struct client *client = calloc(1, sizeof *client);
 
     if (client == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    client->timeout_ms =
-        options != NULL && options->timeout_ms != 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
+    options = options != NULL ? options : &defaults;
+    client->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->address = strdup(address != NULL ? address : client_default_address());
     if (client->address == NULL) {
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
         goto out;
     }
-    if (rpc_loop_start(&client->loop, st) != STATUS_OK ||
-        rpc_channel_open(client->loop, client->address, NULL, &client->channel, st) != STATUS_OK)
+    if (open_tls(options, &client->tls, st) != STATUS_OK ||
+        rpc_loop_start(&client->loop, st) != STATUS_OK ||
+        open_channel(client, options, st) != STATUS_OK)
         goto out;
     *ret_client = client;
     client = NULL;
@@ -68,6 +109,7 @@ void client_close(struct client *client)
         return;
     rpc_channel_close(client->channel);
     rpc_loop_stop(client->loop);
+    rpc_tls_close(client->tls);
     free(client->address);
     free(client);
 }

@@ -8,7 +8,8 @@
  * arena, where it lives until the arena is reset; nobody frees a reply. The codes are the server's;
  * when the server named a field or a reason they are in the status too. UNAVAILABLE: nobody answers
  * at the address, or a shard behind it is missing. DEADLINE_EXCEEDED: no answer in time.
- * RESOURCE_EXHAUSTED may also mean that the reply does not fit the arena.
+ * RESOURCE_EXHAUSTED may also mean that the reply does not fit the arena. UNAUTHENTICATED: the
+ * server asks for a token that it knows. PERMISSION_DENIED: for one with a larger role.
  *
  * Methods that only read are tried again, at most twice, when they meet UNAVAILABLE; methods that
  * write are sent once, because a lost answer does not tell whether the write happened.
@@ -34,6 +35,17 @@ struct client;
 struct client_options {
     uint32_t timeout_ms; /* of every call; 0: 30 seconds. Streams have none: they last while the
                           * server gives signs of life. */
+
+    /* PEM files; NULL or "": none. With @tls_ca the server must show a certificate of that
+     * authority in the name of the host that is called; @tls_cert and @tls_key are what a server
+     * that asks is shown. */
+    const char *tls_ca;
+    const char *tls_cert;
+    const char *tls_key;
+    void (*warn)(const char *message); /* told of expired certificates and keys that all can read */
+
+    const char *token; /* says who calls; NULL or "": nobody in particular */
+    bool insecure;     /* the token may travel in plaintext to another machine */
 };
 
 /** $SUTRA_ADDRESS, else CLIENT_DEFAULT_ADDRESS. */
@@ -41,7 +53,10 @@ const char *client_default_address(void);
 
 /**
  * Prepares a channel to @address ("host:port" or "unix:/path"; NULL: client_default_address()).
- * Connects with the first call, so a server that is not there shows up then. @options may be NULL.
+ * Connects with the first call, so a server that is not there shows up then. @options may be NULL;
+ * what it points to is copied. INVALID_ARGUMENT for a malformed address or token,
+ * FAILED_PRECONDITION for files that cannot be used, and where a token would leave this machine in
+ * plaintext.
  */
 enum status_code client_open(const char *address, const struct client_options *options,
                              struct client **ret_client, struct status *st);

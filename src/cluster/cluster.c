@@ -12,12 +12,13 @@ enum status_code cluster_new(const struct cluster_options *options, struct clust
 
     if (cluster == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (placement_new(options->loop, options->topology, &options->local, &cluster->placement, st) !=
-        STATUS_OK) {
+    if (placement_new(options->loop, options->topology, options->peers, &options->local,
+                      &cluster->placement, st) != STATUS_OK) {
         free(cluster);
         return st->code;
     }
     cluster->loop = options->loop;
+    cluster->peers = options->peers;
     cluster->embedder = options->embedder;
     cluster->local = options->local;
     pthread_mutex_init(&cluster->lock, NULL);
@@ -50,7 +51,8 @@ enum status_code cluster_set_topology(struct cluster *cluster, struct topology *
     struct placement *fresh;
     struct placement *other; /* the one that is let go: the old, or the fresh if it is refused */
 
-    if (placement_new(cluster->loop, topology, &cluster->local, &fresh, st) != STATUS_OK)
+    if (placement_new(cluster->loop, topology, cluster->peers, &cluster->local, &fresh, st) !=
+        STATUS_OK)
         return st->code;
     pthread_mutex_lock(&cluster->lock);
     other = fresh;
@@ -100,28 +102,56 @@ void verb_finish_bytes(struct verb *verb, struct rpc_bytes *reply, const struct 
 }
 
 static const struct rpc_method concept_methods[] = {
-    { .name = "Learn", .handler = serve_learn, .raw = true, .slots = 16 },
-    { .name = "LearnBatch", .handler = serve_learn_batch, .raw = true, .slots = 16 },
-    { .name = "Import", .kind = RPC_BIDI, .handler = serve_import, .raw = true },
-    { .name = "Put", .handler = serve_put, .raw = true, .slots = 16 },
-    { .name = "Get", .handler = serve_get, .raw = true, .slots = 64 },
-    { .name = "BatchGet", .handler = serve_batch_get, .raw = true, .slots = 16 },
-    { .name = "Delete", .handler = serve_delete, .raw = true, .slots = 16 },
-    { .name = "List", .kind = RPC_SERVER_STREAM, .handler = serve_list },
-    { .name = "Associate", .handler = serve_associate, .raw = true, .slots = 16 },
-    { .name = "Dissociate", .handler = serve_dissociate, .raw = true },
-    { .name = "Neighbors", .handler = serve_neighbors, .raw = true, .slots = 16 },
-    { .name = "Search", .handler = serve_search, .slots = 64 },
-    { .name = "BatchSearch", .handler = serve_batch_search, .slots = 16 },
-    { .name = "Distance", .handler = serve_distance, .raw = true, .slots = 16 },
-    { .name = "Reinforce", .handler = serve_reinforce, .raw = true, .slots = 16 },
+    { .name = "Learn", .role = ROLE_WRITER, .handler = serve_learn, .raw = true, .slots = 16 },
+    { .name = "LearnBatch",
+      .role = ROLE_WRITER,
+      .handler = serve_learn_batch,
+      .raw = true,
+      .slots = 16 },
+    { .name = "Import",
+      .kind = RPC_BIDI,
+      .role = ROLE_WRITER,
+      .handler = serve_import,
+      .raw = true },
+    { .name = "Put", .role = ROLE_WRITER, .handler = serve_put, .raw = true, .slots = 16 },
+    { .name = "Get", .role = ROLE_READER, .handler = serve_get, .raw = true, .slots = 64 },
+    { .name = "BatchGet",
+      .role = ROLE_READER,
+      .handler = serve_batch_get,
+      .raw = true,
+      .slots = 16 },
+    { .name = "Delete", .role = ROLE_WRITER, .handler = serve_delete, .raw = true, .slots = 16 },
+    { .name = "List", .kind = RPC_SERVER_STREAM, .role = ROLE_READER, .handler = serve_list },
+    { .name = "Associate",
+      .role = ROLE_WRITER,
+      .handler = serve_associate,
+      .raw = true,
+      .slots = 16 },
+    { .name = "Dissociate", .role = ROLE_WRITER, .handler = serve_dissociate, .raw = true },
+    { .name = "Neighbors",
+      .role = ROLE_READER,
+      .handler = serve_neighbors,
+      .raw = true,
+      .slots = 16 },
+    { .name = "Search", .role = ROLE_READER, .handler = serve_search, .slots = 64 },
+    { .name = "BatchSearch", .role = ROLE_READER, .handler = serve_batch_search, .slots = 16 },
+    { .name = "Distance",
+      .role = ROLE_READER,
+      .handler = serve_distance,
+      .raw = true,
+      .slots = 16 },
+    { .name = "Reinforce",
+      .role = ROLE_WRITER,
+      .handler = serve_reinforce,
+      .raw = true,
+      .slots = 16 },
 };
 
 static const struct rpc_method admin_methods[] = {
-    { .name = "Stats", .handler = serve_stats },
-    { .name = "GetTopology", .handler = serve_get_topology },
-    { .name = "GetLimits", .handler = serve_get_limits },
-    { .name = "TrainCodebook", .handler = serve_train, .raw = true },
+    { .name = "Stats", .role = ROLE_READER, .handler = serve_stats },
+    { .name = "GetTopology", .role = ROLE_READER, .handler = serve_get_topology },
+    { .name = "GetLimits", .role = ROLE_READER, .handler = serve_get_limits },
+    { .name = "TrainCodebook", .role = ROLE_ADMIN, .handler = serve_train, .raw = true },
 };
 
 void cluster_register(struct cluster *cluster, struct rpc_server *server)

@@ -29,10 +29,11 @@ struct cluster_options {
     struct rpc_loop *loop;
     struct topology *topology;
     struct embedder *embedder;
-    struct local_shard local; /* {0} on a router */
+    const struct rpc_channel_options *peers; /* how to connect to shards; NULL: as by default */
+    struct local_shard local;                /* {0} on a router */
 };
 
-/** Borrows loop, embedder and the local shard, takes a reference to the topology. */
+/** Borrows loop, embedder, peers and the local shard, takes a reference to the topology. */
 enum status_code cluster_new(const struct cluster_options *options, struct cluster **ret,
                              struct status *st);
 

@@ -19,6 +19,7 @@
 struct cluster {
     struct rpc_loop *loop;
     struct embedder *embedder;
+    const struct rpc_channel_options *peers;
     struct local_shard local;
     pthread_mutex_t lock; /* of placement */
     struct placement *placement;

@@ -9,14 +9,14 @@
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
 static enum status_code open_channels(struct placement *placement, struct rpc_loop *loop,
-                                      struct status *st)
+                                      const struct rpc_channel_options *peers, struct status *st)
 {
     const struct topology *topology = placement->topology;
 
     for (uint32_t i = 0; i < topology->shard_count; i++) {
         if (placement->local.shard != NULL && i == placement->local.index)
             continue;
-        if (rpc_channel_open(loop, topology->addresses[i], NULL, &placement->channels[i], st) !=
+        if (rpc_channel_open(loop, topology->addresses[i], peers, &placement->channels[i], st) !=
             STATUS_OK)
             return status_wrap(st, "shard %u", i);
     }
@@ -36,6 +36,7 @@ static uint32_t count_most_slots(const struct topology *topology)
 }
 
 enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
+                               const struct rpc_channel_options *peers,
                                const struct local_shard *local, struct placement **ret,
                                struct status *st)
 {
@@ -52,7 +53,7 @@ enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
     if (placement->channels == NULL)
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     else
-        open_channels(placement, loop, st);
+        open_channels(placement, loop, peers, st);
     if (st->code != STATUS_OK) {
         placement_unref(placement);
         return st->code;

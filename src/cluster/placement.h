@@ -38,8 +38,9 @@ struct placement {
     uint32_t refs;
 };
 
-/** Takes a reference to @topology. @local may be NULL. */
+/** Takes a reference to @topology. @peers says how to connect. @local may be NULL. */
 enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
+                               const struct rpc_channel_options *peers,
                                const struct local_shard *local, struct placement **ret,
                                struct status *st);
 

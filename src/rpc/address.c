@@ -1,5 +1,6 @@
 #include "src/rpc/address.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,6 +33,35 @@ bool rpc_address_valid(const char *text, long min_port)
     if (path != NULL)
         return path[0] != '\0';
     return colon != NULL && colon != text && is_port(colon + 1, min_port);
+}
+
+enum { HOST_SIZE = 64 }; /* what is longer is no number, and not "localhost" */
+
+/* Copies what stands before the port; false if it does not fit. */
+static bool host_of(const char *text, char ret[HOST_SIZE])
+{
+    const char *colon = strrchr(text, ':');
+    size_t length = colon == NULL ? 0 : (size_t)(colon - text);
+
+    if (length == 0 || length >= HOST_SIZE)
+        return false;
+    memcpy(ret, text, length);
+    ret[length] = '\0';
+    return true;
+}
+
+bool rpc_address_is_local(const char *text)
+{
+    char host[HOST_SIZE];
+    struct in_addr address;
+
+    if (socket_path(text) != NULL)
+        return true;
+    if (!host_of(text, host))
+        return false;
+    if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
+        return true;
+    return inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
 }
 
 bool rpc_address_in_use(const char *text)

@@ -12,6 +12,10 @@
  */
 bool rpc_address_valid(const char *text, long min_port);
 
+/** Whether what is sent to a valid address stays on this machine: "unix:…", "localhost:…", or
+ * numbers of 127.0.0.0/8 or [::1]. */
+bool rpc_address_is_local(const char *text);
+
 /** Whether somebody answers on the socket of a "unix:" address: gRPC would take its path away
  * without asking. */
 bool rpc_address_in_use(const char *text);

@@ -5,6 +5,7 @@
 #include "src/base/clock.h"
 #include "src/rpc/bytes_impl.h"
 #include "src/rpc/call_impl.h"
+#include "src/rpc/guard.h"
 
 static void on_arrival(struct rpc_tag *tag, bool ok);
 
@@ -57,10 +58,12 @@ static enum status_code full(const struct rpc_server *server, struct status *st)
 }
 
 /* Whether the call may go on to its handler. */
-static enum status_code admit(const struct rpc_call *call, struct status *st)
+static enum status_code admit(struct rpc_call *call, struct status *st)
 {
     const struct rpc_server *server = call->server;
 
+    if (guard_admit(call, st) != STATUS_OK)
+        return st->code;
     if (call->method == NULL)
         return unknown_method(call, st);
     if (atomic_load(&server->stopping))

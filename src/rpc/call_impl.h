@@ -35,7 +35,9 @@ struct rpc_call {
     grpc_byte_buffer *payload; /* the request, until it is decoded or moved out */
     grpc_call_details details; /* without a method */
     int64_t arrived_us;
-    struct pool_job job; /* entering the handler, or delivering a message */
+    const struct principal *caller; /* whose token came with it; NULL: nobody asked, or nobody's */
+    bool refused;                   /* for want of a token or a role */
+    struct pool_job job;            /* entering the handler, or delivering a message */
     struct arena arena;
     struct rpc_metadata_pair pairs[ERROR_PAIRS_MAX];
     size_t pair_count;

@@ -2,11 +2,14 @@
 #include <grpc/grpc_security.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/auth/token.h"
 #include "src/rpc/address.h"
 #include "src/rpc/client_impl.h"
+#include "src/rpc/tls_impl.h"
 
 enum { MIB = 1024 * 1024 };
 
@@ -43,11 +46,39 @@ static grpc_channel *create(const char *target, const struct rpc_channel_options
         integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options->own_connection),
     };
     grpc_channel_args list = { .num_args = sizeof args / sizeof args[0], .args = args };
-    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    grpc_channel_credentials *credentials = tls_channel_credentials(options->tls);
     grpc_channel *channel = grpc_channel_create(target, credentials, &list);
 
     grpc_channel_credentials_release(credentials);
     return channel;
+}
+
+static enum status_code check_target(const char *target, const struct rpc_channel_options *options,
+                                     struct status *st)
+{
+    bool tokens = options->token != NULL || options->passes_tokens;
+
+    if (!rpc_address_valid(target, 1))
+        return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
+                          target);
+    if (tokens && !options->insecure && !rpc_tls_connects(options->tls) &&
+        !rpc_address_is_local(target))
+        return status_set(st, STATUS_FAILED_PRECONDITION,
+                          "tokens would travel in plaintext to '%s': use TLS (--tls-ca), or say "
+                          "--insecure",
+                          target);
+    return STATUS_OK;
+}
+
+static grpc_slice authorization_of(const char *token)
+{
+    char value[sizeof "Bearer " + TOKEN_MAX_BYTES];
+    int length = snprintf(value, sizeof value, "Bearer %s", token);
+    grpc_slice slice = grpc_slice_from_copied_string(value);
+
+    assert(length > 0 && (size_t)length < sizeof value);
+    explicit_bzero(value, sizeof value);
+    return slice;
 }
 
 enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
@@ -57,15 +88,18 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
     static const struct rpc_channel_options defaults = { 0 };
     struct rpc_channel *channel;
 
-    assert(options == NULL || options->max_message_bytes <= INT_MAX);
-    if (!rpc_address_valid(target, 1))
-        return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
-                          target);
+    options = options != NULL ? options : &defaults;
+    assert(options->max_message_bytes <= INT_MAX);
+    if (check_target(target, options, st) != STATUS_OK)
+        return st->code;
     channel = calloc(1, sizeof *channel);
     if (channel == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     channel->loop = loop;
-    channel->grpc = create(target, options != NULL ? options : &defaults);
+    channel->grpc = create(target, options);
+    channel->has_token = options->token != NULL;
+    if (channel->has_token)
+        channel->authorization = authorization_of(options->token);
     *ret_channel = channel;
     return STATUS_OK;
 }
@@ -75,5 +109,7 @@ void rpc_channel_close(struct rpc_channel *channel)
     if (channel == NULL)
         return;
     grpc_channel_destroy(channel->grpc);
+    if (channel->has_token)
+        grpc_slice_unref(channel->authorization);
     free(channel);
 }

@@ -18,6 +18,7 @@
 #include "src/base/status.h"
 #include "src/rpc/bytes.h"
 #include "src/rpc/loop.h"
+#include "src/rpc/tls.h"
 
 struct rpc_call;
 struct rpc_channel;
@@ -30,10 +31,16 @@ struct rpc_channel_options {
     int keepalive_ms;         /* silence after which the peer is asked for a sign of life; 10 s */
     int keepalive_timeout_ms; /* how long it may take to give one; 5 s */
     bool own_connection;      /* do not share one with other channels to the same target */
+
+    struct rpc_tls *tls; /* outlives the channel; NULL, or without an authority: plaintext */
+    const char *token;   /* of calls that have no parent; printable ASCII, copied; NULL: none */
+    bool passes_tokens;  /* calls may have parents that came with one */
+    bool insecure;       /* tokens may travel in plaintext to another machine */
 };
 
 /** @target is "host:port" or "unix:/path". @loop outlives the channel. @options may be NULL. Does
- * not wait for the connection. INVALID_ARGUMENT for a malformed target. */
+ * not wait for the connection. INVALID_ARGUMENT for a malformed target, FAILED_PRECONDITION where
+ * tokens would leave this machine in plaintext. */
 enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
                                   const struct rpc_channel_options *options,
                                   struct rpc_channel **ret_channel, struct status *st);
@@ -62,8 +69,9 @@ struct rpc_request {
     struct rpc_bytes *bytes;
 
     /* On whose behalf: its deadline holds for this call too, its cancellation and its end cancel
-     * this call, and the headers authorization, traceparent, tracestate and x-* are passed on. The
-     * parent must not be finished before the function returns. */
+     * this call, and the headers authorization, traceparent, tracestate and x-* are passed on
+     * (what the parent may not do, this call may not do for it: the channel's own token stays
+     * away). The parent must not be finished before the function returns. */
     struct rpc_call *parent;
 
     int64_t deadline_us;                      /* clock_monotonic_us(); 0: none of its own */

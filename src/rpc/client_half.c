@@ -85,6 +85,14 @@ static void add_inherited(struct client_half *half, const grpc_metadata_array *f
     }
 }
 
+static void add_own_token(struct client_half *half, const struct rpc_channel *channel)
+{
+    grpc_slice key = grpc_slice_from_static_string("authorization");
+
+    if (!is_given(half, half->metadata_count, key))
+        add_header(half, key, grpc_slice_ref(channel->authorization));
+}
+
 static bool is_legal(const grpc_metadata *header)
 {
     return grpc_header_key_is_legal(header->key) &&
@@ -112,12 +120,15 @@ static void check_headers(struct client_half *half)
         }
 }
 
-static void add_headers(struct client_half *half, const struct rpc_request *request)
+static void add_headers(struct client_half *half, const struct rpc_channel *channel,
+                        const struct rpc_request *request)
 {
     size_t most = request->metadata_count;
 
     if (half->parent != NULL)
         most += half->parent->metadata.count;
+    else if (channel->has_token)
+        most++;
     if (most == 0)
         return;
     half->metadata = calloc(most, sizeof *half->metadata);
@@ -125,6 +136,8 @@ static void add_headers(struct client_half *half, const struct rpc_request *requ
     add_given(half, request);
     if (half->parent != NULL)
         add_inherited(half, &half->parent->metadata);
+    else if (channel->has_token)
+        add_own_token(half, channel);
     check_headers(half);
 }
 
@@ -159,7 +172,7 @@ void client_half_init(struct client_half *half, struct rpc_channel *channel,
     if (half->parent != NULL)
         call_ref(half->parent);
     half->grpc = create(channel, request);
-    add_headers(half, request);
+    add_headers(half, channel, request);
 }
 
 void client_half_deinit(struct client_half *half)

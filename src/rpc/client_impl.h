@@ -12,6 +12,8 @@
 struct rpc_channel {
     struct rpc_loop *loop;
     grpc_channel *grpc;
+    bool has_token;
+    grpc_slice authorization; /* "Bearer …", of calls without a parent */
 };
 
 /* The client's half of one gRPC call. */

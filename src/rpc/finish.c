@@ -1,11 +1,13 @@
 #include <assert.h>
 #include <grpc/support/alloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/base/clock.h"
 #include "src/rpc/call.h"
 #include "src/rpc/call_impl.h"
 #include "src/rpc/details.h"
+#include "src/rpc/guard.h"
 
 enum { DETAILS_LIMIT_BYTES = 64 * 1024 };
 
@@ -15,24 +17,39 @@ _Static_assert((int)STATUS_UNAUTHENTICATED == (int)GRPC_STATUS_UNAUTHENTICATED &
                    (int)STATUS_CANCELLED == (int)GRPC_STATUS_CANCELLED,
                "status codes are gRPC's");
 
+/* Who called is asked for where it will be told: both cost something. */
+static bool is_worth_a_name(const struct rpc_call *call, const struct status *st)
+{
+    return st->code != STATUS_OK || guard_role(call) == ROLE_ADMIN;
+}
+
 static void report(struct rpc_call *call, const struct status *st)
 {
     const struct rpc_server_options *options = &call->server->options;
     struct rpc_call_summary summary = {
         .method = rpc_method_path(call),
         .peer = "",
+        .caller = call->caller != NULL ? call->caller->name : "",
+        .certificate = "",
+        .role = guard_role(call),
+        .refused = call->refused,
         .status = st,
         .cancelled = rpc_cancelled(call),
     };
     char *peer = NULL;
+    char *certificate = NULL;
 
     if (options->on_finished == NULL)
         return;
-    if (st->code != STATUS_OK)
+    if (is_worth_a_name(call, st)) {
         summary.peer = peer = grpc_call_get_peer(call->grpc);
+        certificate = guard_certificate(call);
+        summary.certificate = certificate != NULL ? certificate : "";
+    }
     summary.duration_us = clock_monotonic_us() - call->arrived_us;
     options->on_finished(&summary, options->on_finished_ctx);
     gpr_free(peer);
+    free(certificate);
 }
 
 /* google.rpc.Status for @st, if there is more to say than code and message; NULL otherwise. */

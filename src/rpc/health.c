@@ -187,14 +187,15 @@ static void check(struct rpc_call *call, const ProtobufCMessage *message, void *
     rpc_finish(call, &reply.base, &st);
 }
 
-void rpc_health_register(struct rpc_health *health, struct rpc_server *server)
+void rpc_health_register(struct rpc_health *health, struct rpc_server *server, enum role role)
 {
-    static const struct rpc_method methods[] = {
-        { .name = "Check", .kind = RPC_UNARY, .run = RPC_ON_LOOP, .handler = check },
+    const struct rpc_method methods[] = {
+        { .name = "Check", .kind = RPC_UNARY, .run = RPC_ON_LOOP, .handler = check, .role = role },
         { .name = "Watch",
           .kind = RPC_SERVER_STREAM,
           .run = RPC_ON_LOOP,
           .handler = watch,
+          .role = role,
           .endless = true },
     };
 

@@ -24,8 +24,8 @@ struct rpc_health *rpc_health_new(void);
 /** After its server was freed. Accepts NULL. */
 void rpc_health_free(struct rpc_health *health);
 
-/** Adds the service to @server. */
-void rpc_health_register(struct rpc_health *health, struct rpc_server *server);
+/** Adds the service to @server; callers need @role: ROLE_ANYONE for probes without a token. */
+void rpc_health_register(struct rpc_health *health, struct rpc_server *server, enum role role);
 
 /** Sets a service's state ("sutra.v1.ConceptService", or "") and tells its watchers. Any thread. */
 void rpc_health_set(struct rpc_health *health, const char *service, enum rpc_serving serving);

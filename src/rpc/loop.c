@@ -1,6 +1,7 @@
 #include "src/rpc/loop.h"
 
 #include <assert.h>
+#include <grpc/support/log.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -59,6 +60,19 @@ void rpc_init(void)
     mallopt(M_MMAP_THRESHOLD, 32 * MIB); /* the most that glibc accepts */
     mallopt(M_TRIM_THRESHOLD, 256 * MIB);
     mallopt(M_TOP_PAD, 1 * MIB);
+}
+
+static void (*log_fn)(const char *message);
+
+static void on_log(gpr_log_func_args *args)
+{
+    log_fn(args->message);
+}
+
+void rpc_set_log(void (*fn)(const char *message))
+{
+    log_fn = fn;
+    gpr_set_log_function(on_log);
 }
 
 static void *run(void *arg)

@@ -21,6 +21,10 @@ struct rpc_loop;
  * main(), before any thread. */
 void rpc_init(void);
 
+/** Gives what gRPC would print on standard error to @fn: on any thread, and before any loop is
+ * started. Which of it is said at all is up to $GRPC_VERBOSITY: errors only, unless it is set. */
+void rpc_set_log(void (*fn)(const char *message));
+
 /** Starts the thread. RESOURCE_EXHAUSTED when there is none to be had. */
 enum status_code rpc_loop_start(struct rpc_loop **ret_loop, struct status *st);
 

@@ -209,14 +209,15 @@ static void reflect(struct rpc_call *call, const ProtobufCMessage *request, void
     rpc_stream_pull(call);
 }
 
-void rpc_reflection_register(struct rpc_server *server)
+void rpc_reflection_register(struct rpc_server *server, enum role role)
 {
-    static const struct rpc_method method = { .name = "ServerReflectionInfo",
-                                              .kind = RPC_BIDI,
-                                              .run = RPC_ON_LOOP,
-                                              .handler = reflect,
-                                              .raw = true,
-                                              .endless = true };
+    const struct rpc_method method = { .name = "ServerReflectionInfo",
+                                       .kind = RPC_BIDI,
+                                       .run = RPC_ON_LOOP,
+                                       .handler = reflect,
+                                       .role = role,
+                                       .raw = true,
+                                       .endless = true };
 
     rpc_server_add_service(server, &grpc__reflection__v1__server_reflection__descriptor, &method, 1,
                            server);

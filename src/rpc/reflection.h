@@ -11,7 +11,7 @@
 
 #include "src/rpc/server.h"
 
-/** Adds both services to @server. */
-void rpc_reflection_register(struct rpc_server *server);
+/** Adds both services to @server; callers need @role. */
+void rpc_reflection_register(struct rpc_server *server, enum role role);
 
 #endif

@@ -205,10 +205,30 @@ const char *rpc_server_service_name(const struct rpc_server *server, size_t inde
 
 /* Starting. ----------------------------------------------------------------------------------- */
 
+/* Keeps what the credentials of an address need as long as the server. Takes @tls (may be NULL). */
+static void keep_listener(struct rpc_server *server, struct tls_listener *tls)
+{
+    struct server_listener *listener = calloc(1, sizeof *listener);
+
+    assert(listener != NULL);
+    *listener = (struct server_listener){ .next = server->listeners, .tls = tls };
+    server->listeners = listener;
+}
+
+static int bind_port(struct rpc_server *server, const char *address)
+{
+    struct tls_listener *tls;
+    grpc_server_credentials *credentials = tls_server_credentials(server->options.tls, &tls);
+    int port = grpc_server_add_http2_port(server->grpc, address, credentials);
+
+    grpc_server_credentials_release(credentials);
+    keep_listener(server, tls);
+    return port;
+}
+
 enum status_code rpc_server_listen(struct rpc_server *server, const char *address, int *ret_port,
                                    struct status *st)
 {
-    grpc_server_credentials *credentials;
     int port;
 
     if (!rpc_address_valid(address, 0))
@@ -216,9 +236,7 @@ enum status_code rpc_server_listen(struct rpc_server *server, const char *addres
                           address);
     if (rpc_address_in_use(address))
         return status_set(st, STATUS_UNAVAILABLE, "cannot listen on '%s': it is in use", address);
-    credentials = grpc_insecure_server_credentials_create();
-    port = grpc_server_add_http2_port(server->grpc, address, credentials);
-    grpc_server_credentials_release(credentials);
+    port = bind_port(server, address);
     if (port == 0)
         return status_set(st, STATUS_UNAVAILABLE, "cannot listen on '%s'", address);
     if (ret_port != NULL)
@@ -361,6 +379,16 @@ static void free_services(struct server_service *service)
     }
 }
 
+static void free_listeners(struct server_listener *listener)
+{
+    while (listener != NULL) {
+        struct server_listener *next = listener->next;
+        tls_listener_free(listener->tls);
+        free(listener);
+        listener = next;
+    }
+}
+
 void rpc_server_free(struct rpc_server *server)
 {
     if (server == NULL)
@@ -370,6 +398,7 @@ void rpc_server_free(struct rpc_server *server)
     grpc_server_destroy(server->grpc);
     free_methods(server->methods);
     free_services(server->services);
+    free_listeners(server->listeners);
     descriptors_close(server->descriptors);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);

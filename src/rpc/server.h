@@ -8,6 +8,10 @@
  * from one thread that is not the loop's. Unknown methods are answered UNIMPLEMENTED, calls above
  * max_calls and requests for a full pool RESOURCE_EXHAUSTED (reason LIMIT_EXCEEDED), messages above
  * max_message_bytes RESOURCE_EXHAUSTED by gRPC itself. Compressed messages are refused.
+ *
+ * A server with tokens answers UNAUTHENTICATED to calls without one of them ("authorization: Bearer
+ * TOKEN") and PERMISSION_DENIED where the role of the token is too small for the method, before
+ * anything of the request is read.
  */
 
 #include <protobuf-c/protobuf-c.h>
@@ -15,9 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "src/auth/tokens.h"
 #include "src/base/status.h"
 #include "src/rpc/call.h"
 #include "src/rpc/loop.h"
+#include "src/rpc/tls.h"
 
 struct rpc_server;
 
@@ -42,6 +48,7 @@ struct rpc_method {
     enum rpc_kind kind;
     enum rpc_run run;
     rpc_handler handler;
+    enum role role; /* what a caller must be; admin unless said otherwise */
     bool raw;       /* requests stay encoded: rpc_request_bytes(), rpc_message.bytes */
     bool endless;   /* a stream that clients keep open: cancelled when a shutdown begins */
     unsigned slots; /* calls that may arrive in one burst without waiting for the loop; 0: 4 */
@@ -50,7 +57,11 @@ struct rpc_method {
 /** What the program may want to log of a call that ended. Lives during the callback. */
 struct rpc_call_summary {
     const char *method; /* path */
-    const char *peer;   /* address as gRPC prints it; "" for calls that ended OK */
+    const char *peer; /* address as gRPC prints it; "" for calls that ended OK and need no admin */
+    const char *caller;      /* name of the token; "" without one that is known */
+    const char *certificate; /* subject of the client's, where there is a peer; "" without one */
+    enum role role;          /* what the method needs */
+    bool refused;            /* for want of a token or a role */
     const struct status *status;
     int64_t duration_us; /* from arrival to finish */
     bool cancelled;      /* nobody waited for the answer any more */
@@ -63,6 +74,10 @@ struct rpc_server_options {
     size_t arena_limit_bytes; /* 256 MiB per call, and per message of a stream */
     unsigned pool_threads;    /* 2; started only if a method needs them */
     size_t pool_queue;        /* 256 calls that wait for a thread */
+
+    /* Both outlive the server. */
+    struct rpc_tls *tls;         /* NULL, or without a certificate: plaintext */
+    const struct tokens *tokens; /* NULL: everybody may call everything */
 
     /* Called once per call, on the thread that finishes it; must be quick. May be NULL. */
     void (*on_finished)(const struct rpc_call_summary *summary, void *ctx);

@@ -11,6 +11,7 @@
 #include "src/rpc/descriptors.h"
 #include "src/rpc/loop_impl.h"
 #include "src/rpc/server.h"
+#include "src/rpc/tls_impl.h"
 
 /* One method as it was registered; lives as long as the server, at one address. */
 struct server_method {
@@ -23,6 +24,12 @@ struct server_method {
     void *handle; /* gRPC's */
 };
 
+/* An address that is listened on with TLS. */
+struct server_listener {
+    struct server_listener *next;
+    struct tls_listener *tls;
+};
+
 struct rpc_server {
     struct rpc_loop *loop;
     struct rpc_server_options options; /* no zeroes left */
@@ -30,6 +37,7 @@ struct rpc_server {
     struct pool *pool;               /* NULL while no method needs one */
     struct server_method *methods;   /* newest first */
     struct server_service *services; /* oldest first */
+    struct server_listener *listeners;
     struct descriptors *descriptors;
     bool started;
     atomic_bool stopping;

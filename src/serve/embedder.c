@@ -68,7 +68,7 @@ enum status_code embedder_open(const struct embedder_options *options, struct rp
     if (embedder == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     if (options->address[0] != '\0')
-        rpc_channel_open(loop, options->address, NULL, &embedder->channel, st);
+        rpc_channel_open(loop, options->address, options->peers, &embedder->channel, st);
     else
         open_model(embedder, options, precision, st);
     if (st->code == STATUS_FAILED_PRECONDITION) {
@@ -410,8 +410,8 @@ static void serve_info(struct rpc_call *call, const ProtobufCMessage *none, void
 }
 
 static const struct rpc_method methods[] = {
-    { .name = "Embed", .handler = serve_embed, .raw = true, .slots = 16 },
-    { .name = "Info", .handler = serve_info, .raw = true },
+    { .name = "Embed", .role = ROLE_READER, .handler = serve_embed, .raw = true, .slots = 16 },
+    { .name = "Info", .role = ROLE_READER, .handler = serve_info, .raw = true },
 };
 
 void embedder_register(struct embedder *embedder, struct serve *serve)

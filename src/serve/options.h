@@ -11,6 +11,15 @@
 struct serve_options {
     const char *listen;
     uint64_t grace_ms;
+    bool insecure;
+    const char *tls_cert;
+    const char *tls_key;
+    const char *tls_ca;
+    const char *tls_client_auth;
+    const char *tokens;
+    const char *peer_token;
+    bool health_open;
+    bool reflection_open;
 };
 
 /* clang-format off */
@@ -18,7 +27,25 @@ struct serve_options {
     CONFIG_OPTION(config_, serve.listen, "listen", CONFIG_STRING, listen_, 0, 0,                   \
                   "host:port (port 0: any free one) or unix:/path"),                               \
     CONFIG_OPTION(config_, serve.grace_ms, "grace-ms", CONFIG_UINT, "5000", 0, 600000,             \
-                  "how long running calls may go on after SIGTERM")
+                  "how long running calls may go on after SIGTERM"),                               \
+    CONFIG_OPTION(config_, serve.insecure, "insecure", CONFIG_BOOL, "false", 0, 0,                 \
+                  "allow plaintext to and from other machines"),                                   \
+    CONFIG_OPTION(config_, serve.tls_cert, "tls-cert", CONFIG_STRING, "", 0, 0,                    \
+                  "PEM file of this server's certificate; with it, TLS is served"),                \
+    CONFIG_OPTION(config_, serve.tls_key, "tls-key", CONFIG_STRING, "", 0, 0,                      \
+                  "PEM file of the certificate's key"),                                            \
+    CONFIG_OPTION(config_, serve.tls_ca, "tls-ca", CONFIG_STRING, "", 0, 0,                        \
+                  "PEM file of authorities; with it, other servers are called with TLS"),          \
+    CONFIG_OPTION(config_, serve.tls_client_auth, "tls-client-auth", CONFIG_STRING, "none", 0, 0,  \
+                  "none, or require: only clients with a certificate of --tls-ca"),                \
+    CONFIG_OPTION(config_, serve.tokens, "tokens", CONFIG_STRING, "", 0, 0,                        \
+                  "file of lines 'NAME ROLE sha256:HEX': who may call; without it everybody"),     \
+    CONFIG_OPTION(config_, serve.peer_token, "peer-token", CONFIG_STRING, "", 0, 0,                \
+                  "file with the token that this server shows to other servers"),                  \
+    CONFIG_OPTION(config_, serve.health_open, "health-open", CONFIG_BOOL, "true", 0, 0,            \
+                  "health checks need no token"),                                                  \
+    CONFIG_OPTION(config_, serve.reflection_open, "reflection-open", CONFIG_BOOL, "true", 0, 0,    \
+                  "reflection needs no token")
 /* clang-format on */
 
 #endif

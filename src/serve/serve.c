@@ -9,6 +9,7 @@
 
 #include "src/log/log.h"
 #include "src/rpc/reflection.h"
+#include "src/serve/audit.h"
 #include "src/serve/limits.h"
 
 /* The first signal, from whichever thread took it: libraries have threads that began before main()
@@ -48,7 +49,7 @@ static bool worth_a_line(const struct rpc_call_summary *summary)
 static void log_finished_call(const struct rpc_call_summary *summary, void *ctx)
 {
     (void)ctx;
-    if (!worth_a_line(summary))
+    if (audit_call(summary) || !worth_a_line(summary))
         return;
     log_line(LOG_WARN, "call_failed", LOG_TEXT("method", summary->method),
              LOG_TEXT("code", status_code_name(summary->status->code)),
@@ -56,28 +57,52 @@ static void log_finished_call(const struct rpc_call_summary *summary, void *ctx)
              LOG_NUMBER("duration_us", summary->duration_us));
 }
 
-enum status_code serve_open(const struct serve_options *options, struct serve *ret,
-                            struct status *st)
+static enum status_code open_security(struct serve *serve, struct status *st)
 {
-    const struct rpc_server_options server_options = {
+    serve->security = calloc(1, sizeof *serve->security);
+    if (serve->security == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (serve_security_open(serve->options, serve->security, st) == STATUS_OK)
+        serve->peers = serve_security_peers(serve->options, serve->security);
+    return st->code;
+}
+
+static enum status_code open_server(struct serve *serve, struct status *st)
+{
+    const struct rpc_server_options options = {
         .max_message_bytes = LIMIT_MESSAGE_BYTES,
         .max_calls = LIMIT_CALLS,
         .arena_limit_bytes = LIMIT_CALL_ARENA_BYTES,
         .on_finished = log_finished_call,
+        .tls = serve->security->tls,
+        .tokens = serve->security->tokens,
     };
+
+    return rpc_server_new(serve->loop, &options, &serve->server, st);
+}
+
+static enum role role_of(bool open)
+{
+    return open ? ROLE_ANYONE : ROLE_READER;
+}
+
+enum status_code serve_open(const struct serve_options *options, struct serve *ret,
+                            struct status *st)
+{
     struct serve serve = { .options = options };
 
     rpc_init();
+    rpc_set_log(audit_grpc);
     serve.health = rpc_health_new();
     if (serve.health == NULL) {
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
         goto out;
     }
-    if (rpc_loop_start(&serve.loop, st) != STATUS_OK ||
-        rpc_server_new(serve.loop, &server_options, &serve.server, st) != STATUS_OK)
+    if (open_security(&serve, st) != STATUS_OK || rpc_loop_start(&serve.loop, st) != STATUS_OK ||
+        open_server(&serve, st) != STATUS_OK)
         goto out;
-    rpc_health_register(serve.health, serve.server);
-    rpc_reflection_register(serve.server);
+    rpc_health_register(serve.health, serve.server, role_of(options->health_open));
+    rpc_reflection_register(serve.server, role_of(options->reflection_open));
     *ret = serve;
     return STATUS_OK;
 out:
@@ -132,6 +157,7 @@ enum status_code serve_run(struct serve *serve, const char *program, struct stat
     log_line(LOG_INFO, "stopping", LOG_TEXT("program", program), LOG_NUMBER("signal", number));
     rpc_health_set_all(serve->health, RPC_NOT_SERVING);
     rpc_server_shutdown(serve->server, (int64_t)serve->options->grace_ms);
+    audit_end();
     return STATUS_OK;
 }
 
@@ -146,6 +172,9 @@ void serve_close(struct serve *serve)
     serve_stop(serve);
     rpc_health_free(serve->health);
     rpc_loop_stop(serve->loop);
+    if (serve->security != NULL)
+        serve_security_close(serve->security);
+    free(serve->security);
     *serve = (struct serve){ 0 };
 }
 

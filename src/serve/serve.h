@@ -2,8 +2,9 @@
 #define SUTRA_SERVE_SERVE_H
 
 /**
- * What the three servers share: options, an rpc server with health, reflection and a log line per
- * failed call, a line on standard output when it is ready, and an orderly end on SIGTERM or SIGINT.
+ * What the three servers share: options, certificates and tokens, an rpc server with health,
+ * reflection and a log line per failed call, a line on standard output when it is ready, and an
+ * orderly end on SIGTERM or SIGINT.
  *
  * main() is one call of serve_main(). Its run() calls serve_open(), registers services on
  * serve->server, and ends in serve_run(), which returns after a signal, when every call has ended.
@@ -17,9 +18,12 @@
 #include "src/rpc/loop.h"
 #include "src/rpc/server.h"
 #include "src/serve/options.h"
+#include "src/serve/security.h"
 
 struct serve {
     const struct serve_options *options;
+    struct serve_security *security;
+    struct rpc_channel_options peers; /* how to connect to other servers; until serve_close() */
     struct rpc_loop *loop;
     struct rpc_server *server;
     struct rpc_health *health;

@@ -11,7 +11,7 @@
 #define ALPHA "8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8"
 #define BETA "f44e64e75f3948e9f73f8dfa94721c4ce8cbb4f265c4790c702b2d41cfbf2753"
 
-static const struct caller *find(const struct tokens *tokens, const char *token)
+static const struct principal *find(const struct tokens *tokens, const char *token)
 {
     return tokens_find(tokens, token, strlen(token));
 }
@@ -33,8 +33,8 @@ Test(auth_tokens, every_token_has_its_name_and_role)
                                   "\n"
                                   "  # indented\n"
                                   " b.o-b_@x admin sha256:" BETA);
-    const struct caller *alice = find(tokens, "alpha");
-    const struct caller *bob = find(tokens, "beta");
+    const struct principal *alice = find(tokens, "alpha");
+    const struct principal *bob = find(tokens, "beta");
 
     cr_assert_eq(tokens_count(tokens), 2);
     cr_assert_not_null(alice);

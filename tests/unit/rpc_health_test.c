@@ -17,7 +17,7 @@ static struct rpc_health *health;
 static void add_health(struct rpc_server *server, void *service)
 {
     (void)service;
-    rpc_health_register(health, server);
+    rpc_health_register(health, server, ROLE_ANYONE);
 }
 
 static void start(void)

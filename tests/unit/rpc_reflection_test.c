@@ -24,7 +24,7 @@ static struct rpc_sync_stream *stream;
 static void add_reflection(struct rpc_server *server, void *service)
 {
     (void)service;
-    rpc_reflection_register(server);
+    rpc_reflection_register(server, ROLE_ANYONE);
 }
 
 static void start(const char *path)

@@ -47,7 +47,9 @@ static void get_echo(struct rpc_call *call, const ProtobufCMessage *message, voi
     reply_id(call, ((const Sutra__V1__GetRequest *)message)->id);
 }
 
-static const struct rpc_method echo_on_loop = { .name = "Get", .handler = get_echo };
+static const struct rpc_method echo_on_loop = { .name = "Get",
+                                                .role = ROLE_READER,
+                                                .handler = get_echo };
 static const struct rpc_method echo_on_pool = {
     .name = "Get", .run = RPC_ON_POOL, .handler = get_echo, .slots = 16
 };
@@ -285,6 +287,7 @@ struct log {
     char peer[128];
     struct status status;
     int64_t duration_us;
+    enum role role;
 };
 
 static void note_line(const struct rpc_call_summary *summary, void *ctx)
@@ -295,6 +298,7 @@ static void note_line(const struct rpc_call_summary *summary, void *ctx)
     snprintf(log->peer, sizeof log->peer, "%s", summary->peer);
     log->status = *summary->status;
     log->duration_us = summary->duration_us;
+    log->role = summary->role;
     latch_up(&log->lines);
 }
 
@@ -310,6 +314,7 @@ Test(rpc_server, tells_about_every_call_that_ended)
     latch_wait(&log.lines, 1);
     cr_assert(eq(str, log.method, "/sutra.v1.ConceptService/Get"));
     cr_assert(eq(str, log.peer, ""));
+    cr_assert(eq(int, log.role, ROLE_READER));
     cr_assert(eq(int, log.status.code, STATUS_OK));
     cr_assert(ge(i64, log.duration_us, 0));
     rpc_sync_call_result(f.channel,

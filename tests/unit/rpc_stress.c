@@ -269,7 +269,7 @@ struct round {
 static void add_health(struct rpc_server *server, void *service)
 {
     (void)service;
-    rpc_health_register(health, server);
+    rpc_health_register(health, server, ROLE_ANYONE);
 }
 
 static void round_start(struct round *r)

@@ -20,6 +20,12 @@
 /* Options that every command takes. */
 struct cli_globals {
     const char *address; /* NULL: client_default_address() */
+    /* NULL: $SUTRA_TLS_CA, $SUTRA_TLS_CERT, $SUTRA_TLS_KEY; $SUTRA_TOKEN is the token itself */
+    const char *tls_ca;
+    const char *tls_cert;
+    const char *tls_key;
+    const char *token_file;
+    bool insecure;
     bool json;
     double timeout_s; /* 0: the command's own */
     int color;        /* enum color_choice */
@@ -31,9 +37,10 @@ struct command;
 struct cli {
     struct cli_globals globals;
     const struct command *command;
-    struct output out;     /* standard output */
-    struct arena arena;    /* for as long as the command runs */
-    struct client *client; /* open, not necessarily connected */
+    struct output out;  /* standard output */
+    struct arena arena; /* for as long as the command runs */
+    struct client
+        *client; /* open, not necessarily connected; NULL for a command that calls nobody */
 };
 
 struct command {
@@ -45,6 +52,7 @@ struct command {
     const char *details; /* more for the help, or NULL */
     const struct option *options;
     size_t values_size; /* of the struct that the options' offsets are in */
+    bool calls_nobody;  /* there is no client for it */
     double timeout_s;   /* unless told otherwise; 0: the client's */
     /* @values: a struct of values_size. The result counts only if @st is OK; otherwise it follows
      * from the status, which is printed. */
@@ -70,6 +78,7 @@ struct command {
     X(topology)                                                                                    \
     X(limits)                                                                                      \
     X(health)                                                                                      \
+    X(token)                                                                                       \
     X(bench)
 
 #define CLI_DECLARE(name) extern const struct command command_##name;

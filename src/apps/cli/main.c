@@ -3,6 +3,7 @@
  *
  *   main            finds the command, parses its arguments, prints what went wrong
  *   cmd_*.c         one command each: arguments to request, reply to text or JSON
+ *   connect         certificates, token and address to a client
  *   import_*        the importer; sources/ reads the files
  *   options, text, output, proto_json, progress   know nothing of servers
  *
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "src/apps/cli/cli.h"
+#include "src/apps/cli/connect.h"
 #include "src/apps/cli/error_line.h"
 #include "src/rpc/loop.h"
 
@@ -31,6 +33,30 @@ static const struct option GLOBALS[] = {
       .help =
           "the server: host:port or unix:/path (else $SUTRA_ADDRESS, else " CLIENT_DEFAULT_ADDRESS
           ")" },
+    { .name = "tls-ca",
+      .kind = OPTION_TEXT,
+      .offset = AT(tls_ca),
+      .value = "FILE",
+      .help = "use TLS, and believe these authorities (PEM; else $SUTRA_TLS_CA)" },
+    { .name = "tls-cert",
+      .kind = OPTION_TEXT,
+      .offset = AT(tls_cert),
+      .value = "FILE",
+      .help = "certificate to show to a server that asks (else $SUTRA_TLS_CERT)" },
+    { .name = "tls-key",
+      .kind = OPTION_TEXT,
+      .offset = AT(tls_key),
+      .value = "FILE",
+      .help = "its key (else $SUTRA_TLS_KEY)" },
+    { .name = "token-file",
+      .kind = OPTION_TEXT,
+      .offset = AT(token_file),
+      .value = "FILE",
+      .help = "file with the token that says who calls (else the token is $SUTRA_TOKEN)" },
+    { .name = "insecure",
+      .kind = OPTION_FLAG,
+      .offset = AT(insecure),
+      .help = "send the token also in plaintext to another machine" },
     { .name = "json",
       .kind = OPTION_FLAG,
       .offset = AT(json),
@@ -103,16 +129,13 @@ static enum exit_code fail(struct cli *cli, const struct status *st)
     return exit_code_of(st->code);
 }
 
-static enum exit_code run_connected(struct cli *cli, const void *values,
-                                    const struct operands *operands)
+static enum exit_code run_with_client(struct cli *cli, const void *values,
+                                      const struct operands *operands)
 {
-    double timeout_s =
-        cli->globals.timeout_s > 0 ? cli->globals.timeout_s : cli->command->timeout_s;
-    struct client_options options = { .timeout_ms = (uint32_t)(timeout_s * 1000) };
     struct status st = { 0 };
     enum exit_code code;
 
-    if (client_open(cli->globals.address, &options, &cli->client, &st) != STATUS_OK)
+    if (!cli->command->calls_nobody && cli_connect(cli, &st) != STATUS_OK)
         return cli_fail_locally(cli, &st);
     code = cli->command->run(cli, values, operands, &st);
     if (st.code != STATUS_OK)
@@ -158,7 +181,7 @@ static enum exit_code run_command(struct cli *cli, const struct operands *argume
     if (too_many_or_few(command, &operands))
         return cli_usage(cli, "expected %s", command->operands);
     output_init(&cli->out, stdout, (enum color_choice)cli->globals.color);
-    return run_connected(cli, values, &operands);
+    return run_with_client(cli, values, &operands);
 }
 
 static enum exit_code run(struct cli *cli, int argc, char **argv)
@@ -183,12 +206,20 @@ static enum exit_code run(struct cli *cli, int argc, char **argv)
     return run_command(cli, &arguments);
 }
 
+/* What gRPC would say of a connection that failed is in the status of the call. */
+static void say_nothing(const char *message)
+{
+    (void)message;
+}
+
 int main(int argc, char **argv)
 {
     struct cli cli = { 0 };
     enum exit_code code;
 
     rpc_init();
+    if (getenv("GRPC_VERBOSITY") == NULL)
+        rpc_set_log(say_nothing);
     arena_init(&cli.arena, ARENA_BYTES);
     code = flush(&cli, run(&cli, argc, argv));
     arena_deinit(&cli.arena);

@@ -1,0 +1,58 @@
+#include "src/serve/audit.h"
+
+#include "src/base/clock.h"
+#include "src/log/log.h"
+#include "src/log/log_limit.h"
+
+/* Of the process: what it protects is the disk. */
+static struct log_limit refusals = LOG_LIMIT_INIT;
+
+static void say_refused(const struct rpc_call_summary *summary)
+{
+    uint64_t suppressed;
+
+    if (!log_limit_take(&refusals, clock_monotonic_us(), &suppressed))
+        return;
+    log_line(LOG_WARN, "call_refused", LOG_TEXT("caller", summary->caller),
+             LOG_TEXT("certificate", summary->certificate), LOG_TEXT("peer", summary->peer),
+             LOG_TEXT("method", summary->method),
+             LOG_TEXT("code", status_code_name(summary->status->code)),
+             LOG_TEXT("reason", summary->status->reason),
+             LOG_TEXT("role_needed", role_name(summary->role)),
+             LOG_NUMBER("suppressed", suppressed));
+}
+
+static void say_admin(const struct rpc_call_summary *summary)
+{
+    log_line(LOG_INFO, "admin_call", LOG_TEXT("caller", summary->caller),
+             LOG_TEXT("certificate", summary->certificate), LOG_TEXT("peer", summary->peer),
+             LOG_TEXT("method", summary->method),
+             LOG_TEXT("code", status_code_name(summary->status->code)),
+             LOG_NUMBER("duration_us", summary->duration_us));
+}
+
+bool audit_call(const struct rpc_call_summary *summary)
+{
+    if (summary->refused)
+        say_refused(summary);
+    else if (summary->role == ROLE_ADMIN)
+        say_admin(summary);
+    return summary->refused;
+}
+
+void audit_grpc(const char *message)
+{
+    uint64_t suppressed;
+
+    if (log_limit_take(&refusals, clock_monotonic_us(), &suppressed))
+        log_line(LOG_WARN, "grpc", LOG_TEXT("message", message),
+                 LOG_NUMBER("suppressed", suppressed));
+}
+
+void audit_end(void)
+{
+    uint64_t suppressed = log_limit_suppressed(&refusals);
+
+    if (suppressed > 0)
+        log_line(LOG_WARN, "refusals_not_logged", LOG_NUMBER("suppressed", suppressed));
+}
