@@ -126,6 +126,17 @@ static enum status_code open_cluster(struct process *p, struct status *st)
     return st->code;
 }
 
+/* Before anything that may take its time, so that probes are answered. */
+static enum status_code listen_early(struct process *p, struct status *st)
+{
+    if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK)
+        return st->code;
+    cluster_announce(p->serve.server);
+    shard_announce(p->serve.server);
+    embedder_announce(&p->serve);
+    return serve_listen(&p->serve, st);
+}
+
 static enum status_code run(void *process, struct status *st)
 {
     struct process *p = process;
@@ -137,15 +148,15 @@ static enum status_code run(void *process, struct status *st)
         .precision = p->config.embed_precision,
     };
 
-    if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK ||
+    if (listen_early(p, st) != STATUS_OK ||
         embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
         topology_from_options(p->config.topology, p->config.shards, p->config.serve.listen,
                               &p->topology, st) != STATUS_OK ||
         open_shard(p, st) != STATUS_OK || open_cluster(p, st) != STATUS_OK)
         return st->code;
-    cluster_register(p->cluster, p->serve.server);
-    shard_register(p->shard, p->serve.server);
-    embedder_register(p->embedder, &p->serve);
+    cluster_serve(p->cluster, p->serve.server);
+    shard_serve(p->shard, p->serve.server);
+    embedder_serve(p->embedder, &p->serve);
     return serve_run(&p->serve, "sutra-shard", st);
 }
 

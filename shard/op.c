@@ -237,7 +237,7 @@ static void serve_internal(struct rpc_call *call, const ProtobufCMessage *none, 
     });
 }
 
-void shard_register(struct shard *shard, struct rpc_server *server)
+void shard_announce(struct rpc_server *server)
 {
     struct rpc_method methods[OP_METHODS];
 
@@ -249,7 +249,12 @@ void shard_register(struct shard *shard, struct rpc_server *server)
             .raw = true,
             .slots = 16,
         };
-    rpc_server_add_service(server, service, methods, OP_METHODS, shard);
+    rpc_server_announce_service(server, service, methods, OP_METHODS);
+}
+
+void shard_serve(struct shard *shard, struct rpc_server *server)
+{
+    rpc_server_open_service(server, service, shard);
 }
 
 /* ---- For the verbs ---- */
@@ -303,9 +308,15 @@ enum status_code op_check_owner(struct op *op, uint16_t slot, struct status *st)
     return op_check_owners(op, &(struct concept_id){ .slot = slot }, 1, st);
 }
 
+/* What the shard asks of itself is no message. */
+size_t op_max_reply_bytes(const struct op *op)
+{
+    return op->call != NULL ? rpc_max_message_bytes(op->call) : LIMIT_CALL_ARENA_BYTES;
+}
+
 enum status_code op_reply(struct op *op, struct buf *reply, struct status *st)
 {
-    if (st->code == STATUS_OK && limit_reply(reply, st) == STATUS_OK)
+    if (st->code == STATUS_OK && limit_reply(reply, op_max_reply_bytes(op), st) == STATUS_OK)
         op->bytes = rpc_bytes_from_buf(reply);
     buf_deinit(reply);
     return st->code;

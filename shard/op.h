@@ -58,6 +58,9 @@ static inline bool op_synced(Sutra__V1__Durability durability)
     return durability != SUTRA__V1__DURABILITY__DURABILITY_BUFFERED;
 }
 
+/** The most that a reply may have. */
+size_t op_max_reply_bytes(const struct op *op);
+
 /** Ends with the reply encoded in @reply, which is emptied, unless @st says otherwise. */
 enum status_code op_reply(struct op *op, struct buf *reply, struct status *st);
 

@@ -108,7 +108,7 @@ static enum status_code put_window(struct batch *batch, size_t n, struct status 
     if (store_get_many(batch->op->shard->store, batch->ids + batch->first, n, put_into_batch, batch,
                        st) != STATUS_OK)
         return st->code;
-    return limit_reply(&batch->reply, st);
+    return limit_reply(&batch->reply, op_max_reply_bytes(batch->op), st);
 }
 
 /* Replaces the concepts of the reply, at most @most, by their columns. */
@@ -125,8 +125,8 @@ static enum status_code turn_into_columns(struct batch *batch, size_t most, stru
         return limit_call_memory(st);
     for (; n < most && wire_next(&rows, &row); n++)
         records[n] = (struct concept_record){ row.data, row.size };
-    concept_columns_put(records, n, batch->vectors == NULL ? 0 : LIMIT_DIMENSION, arena, &columns,
-                        st);
+    concept_columns_put(records, n, batch->vectors == NULL ? 0 : LIMIT_DIMENSION,
+                        op_max_reply_bytes(batch->op), arena, &columns, st);
     buf_deinit(&batch->reply);
     batch->reply = columns;
     return st->code;

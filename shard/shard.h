@@ -54,8 +54,11 @@ enum status_code shard_open(const struct shard_options *options, struct shard **
 /** The way for a cluster in this process to this shard. */
 struct local_shard shard_local(struct shard *shard);
 
-/** Adds ShardService to @server. */
-void shard_register(struct shard *shard, struct rpc_server *server);
+/** Announces ShardService. */
+void shard_announce(struct rpc_server *server);
+
+/** Opens it. */
+void shard_serve(struct shard *shard, struct rpc_server *server);
 
 /** Begins to deliver the outbox, to keep store and index in shape and to look after the codebook.
  * Borrows

@@ -212,7 +212,7 @@ void serve_get_limits(struct rpc_call *call, const ProtobufCMessage *message, vo
     reply.max_k = LIMIT_K;
     reply.max_rerank = LIMIT_RERANK;
     reply.default_rerank = DEFAULT_RERANK;
-    reply.max_message_bytes = LIMIT_MESSAGE_BYTES;
+    reply.max_message_bytes = (uint32_t)rpc_max_message_bytes(call);
     reply.max_calls = LIMIT_CALLS;
     reply.default_recall_target = DEFAULT_RECALL_TARGET;
     rpc_finish(call, &reply.base, &ok);

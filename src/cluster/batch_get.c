@@ -54,10 +54,11 @@ static enum status_code encode_reply(struct batch_get *get, struct buf *to, stru
         put_rows(fetch, to);
     else if (concept_columns_put(fetch->concepts, fetch->n,
                                  fetch->include_embedding ? LIMIT_DIMENSION : 0,
-                                 verb_arena(&get->verb), to, st) != STATUS_OK)
+                                 rpc_max_message_bytes(get->verb.call), verb_arena(&get->verb), to,
+                                 st) != STATUS_OK)
         return st->code;
     put_missing(get, to);
-    return limit_reply(to, st);
+    return limit_reply(to, rpc_max_message_bytes(get->verb.call), st);
 }
 
 static void answer(struct fetch *fetch, const struct status *fetched)

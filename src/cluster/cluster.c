@@ -154,10 +154,16 @@ static const struct rpc_method admin_methods[] = {
     { .name = "TrainCodebook", .role = ROLE_ADMIN, .handler = serve_train, .raw = true },
 };
 
-void cluster_register(struct cluster *cluster, struct rpc_server *server)
+void cluster_announce(struct rpc_server *server)
 {
-    rpc_server_add_service(server, &sutra__v1__concept_service__descriptor, concept_methods,
-                           sizeof concept_methods / sizeof concept_methods[0], cluster);
-    rpc_server_add_service(server, &sutra__v1__admin_service__descriptor, admin_methods,
-                           sizeof admin_methods / sizeof admin_methods[0], cluster);
+    rpc_server_announce_service(server, &sutra__v1__concept_service__descriptor, concept_methods,
+                                sizeof concept_methods / sizeof concept_methods[0]);
+    rpc_server_announce_service(server, &sutra__v1__admin_service__descriptor, admin_methods,
+                                sizeof admin_methods / sizeof admin_methods[0]);
+}
+
+void cluster_serve(struct cluster *cluster, struct rpc_server *server)
+{
+    rpc_server_open_service(server, &sutra__v1__concept_service__descriptor, cluster);
+    rpc_server_open_service(server, &sutra__v1__admin_service__descriptor, cluster);
 }

@@ -40,8 +40,11 @@ enum status_code cluster_new(const struct cluster_options *options, struct clust
 /** After its server was shut down. Accepts NULL. */
 void cluster_free(struct cluster *cluster);
 
-/** Adds ConceptService and AdminService to @server. */
-void cluster_register(struct cluster *cluster, struct rpc_server *server);
+/** Announces ConceptService and AdminService. */
+void cluster_announce(struct rpc_server *server);
+
+/** Opens them. */
+void cluster_serve(struct cluster *cluster, struct rpc_server *server);
 
 /** From now on calls see @topology (a reference is taken); FAILED_PRECONDITION unless its epoch is
  * greater than the one in force. Any thread. */

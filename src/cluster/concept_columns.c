@@ -431,7 +431,7 @@ static void put_shape(struct buf *to, const struct columns *columns)
     put_without_embedding(to, columns);
 }
 
-static enum status_code put_columns(struct buf *to, const struct columns *columns,
+static enum status_code put_columns(struct buf *to, const struct columns *columns, size_t most,
                                     struct status *st)
 {
     struct buf shape = { 0 };
@@ -439,7 +439,7 @@ static enum status_code put_columns(struct buf *to, const struct columns *column
 
     put_shape(&shape, columns);
     size = columns_size(columns) + shape.size;
-    if (limit_reply_size(wire_bytes_size(BATCH_GET_COLUMNS, size), st) == STATUS_OK) {
+    if (limit_reply_size(wire_bytes_size(BATCH_GET_COLUMNS, size), most, st) == STATUS_OK) {
         buf_reserve(to, wire_bytes_size(BATCH_GET_COLUMNS, size));
         wire_put_header(to, BATCH_GET_COLUMNS, size);
         for (uint32_t field = 0; field < FIELDS; field++)
@@ -452,8 +452,8 @@ static enum status_code put_columns(struct buf *to, const struct columns *column
 }
 
 enum status_code concept_columns_put(const struct concept_record *records, size_t n,
-                                     size_t dimension, struct arena *arena, struct buf *to,
-                                     struct status *st)
+                                     size_t dimension, size_t most, struct arena *arena,
+                                     struct buf *to, struct status *st)
 {
     struct columns columns = { .dimension = dimension };
     size_t rows_size = 0;
@@ -464,8 +464,8 @@ enum status_code concept_columns_put(const struct concept_record *records, size_
         columns.n++;
         rows_size += wire_bytes_size(BATCH_GET_CONCEPTS, records[i].size);
     }
-    if (limit_reply_size(rows_size, st) != STATUS_OK ||
+    if (limit_reply_size(rows_size, most, st) != STATUS_OK ||
         read_columns(&columns, records, n, arena, st) != STATUS_OK)
         return st->code;
-    return put_columns(to, &columns, st);
+    return put_columns(to, &columns, most, st);
 }

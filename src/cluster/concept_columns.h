@@ -15,6 +15,7 @@
  * Appends BatchGetResponse.columns of @n records; where there is none, there is no row either.
  *
  * @dimension  of the embeddings, which lie in records as f32le; 0: without embeddings
+ * @most       bytes of a message
  *
  * Working memory, some 150 bytes for a record and 32 for an attribute, comes from @arena. Of a
  * field that a record repeats the last counts, as protobuf has it; unknown ones are skipped.
@@ -23,7 +24,7 @@
  * exceed a message. For what else fails, ask @to->failed.
  */
 enum status_code concept_columns_put(const struct concept_record *records, size_t n,
-                                     size_t dimension, struct arena *arena, struct buf *to,
-                                     struct status *st);
+                                     size_t dimension, size_t most, struct arena *arena,
+                                     struct buf *to, struct status *st);
 
 #endif

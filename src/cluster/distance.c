@@ -22,7 +22,7 @@ static enum status_code encode_reply(struct distance *distance, struct buf *to, 
     for (size_t i = 0; i < n; i++)
         similarities[i] = vectors_similarity(&distance->vectors, i, n + i);
     distance_put_response(to, similarities, n);
-    return limit_reply(to, st);
+    return limit_reply(to, rpc_max_message_bytes(distance->verb.call), st);
 }
 
 static void answer(struct vectors *vectors, const struct status *gathered)

@@ -57,6 +57,12 @@ static enum status_code full(const struct rpc_server *server, struct status *st)
                              server->options.max_calls);
 }
 
+/* What tells whether a server works must not fail because it works hard. */
+static bool is_counted(const struct rpc_call *call)
+{
+    return call->method == NULL || !call->method->method.vital;
+}
+
 /* Whether the call may go on to its handler. */
 static enum status_code admit(struct rpc_call *call, struct status *st)
 {
@@ -67,8 +73,12 @@ static enum status_code admit(struct rpc_call *call, struct status *st)
     if (call->method == NULL)
         return unknown_method(call, st);
     if (atomic_load(&server->stopping))
-        return status_set(st, STATUS_UNAVAILABLE, "the server is shutting down");
-    if (atomic_load(&server->running) > server->options.max_calls)
+        return status_set_reason(st, STATUS_UNAVAILABLE, RPC_SERVER_STOPPING,
+                                 "the server is shutting down");
+    if (!atomic_load_explicit(&call->method->open, memory_order_acquire))
+        return status_set_reason(st, STATUS_UNAVAILABLE, RPC_SERVER_STARTING,
+                                 "the server is starting");
+    if (is_counted(call) && atomic_load(&server->running) > server->options.max_calls)
         return full(server, st);
     if (call->payload == NULL && call->method->method.kind != RPC_BIDI)
         return status_set(st, STATUS_INVALID_ARGUMENT, "the request has no message");
@@ -157,7 +167,9 @@ static void on_arrival(struct rpc_tag *tag, bool ok)
     arrival_await(call->server, call->method);
     call->arrived_us = clock_monotonic_us();
     list(call);
-    atomic_fetch_add(&call->server->running, 1);
+    call->counted = is_counted(call);
+    if (call->counted)
+        atomic_fetch_add(&call->server->running, 1);
     if (admit(call, &st) != STATUS_OK)
         rpc_finish(call, NULL, &st);
     else if (call->method->method.run == RPC_ON_POOL)

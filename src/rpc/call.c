@@ -109,6 +109,11 @@ int64_t rpc_deadline_us(const struct rpc_call *call)
     return monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000;
 }
 
+size_t rpc_max_message_bytes(const struct rpc_call *call)
+{
+    return call->server->options.max_message_bytes;
+}
+
 bool rpc_cancelled(const struct rpc_call *call)
 {
     return atomic_load_explicit(&call->cancelled, memory_order_relaxed);

@@ -25,6 +25,10 @@
 struct rpc_call;
 struct rpc_result;
 
+/** Why a call was refused before its handler saw it. */
+#define RPC_SERVER_STARTING "SERVER_STARTING"
+#define RPC_SERVER_STOPPING "SERVER_STOPPING"
+
 /* Asking. ------------------------------------------------------------------------------------- */
 
 /** The request's memory, bounded by the server's arena_limit_bytes. One thread at a time. */
@@ -35,6 +39,9 @@ const char *rpc_method_path(const struct rpc_call *call);
 
 /** On the clock of clock_monotonic_us(); INT64_MAX when the caller set none. */
 int64_t rpc_deadline_us(const struct rpc_call *call);
+
+/** The most that a message of this server, a reply too, may have. */
+size_t rpc_max_message_bytes(const struct rpc_call *call);
 
 /** True once the client cancelled or died, or the deadline passed: nobody waits for the answer.
  * One atomic load, any thread: meant to be polled. The call must still be finished. */

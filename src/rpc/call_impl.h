@@ -37,6 +37,7 @@ struct rpc_call {
     int64_t arrived_us;
     const struct principal *caller; /* whose token came with it; NULL: nobody asked, or nobody's */
     bool refused;                   /* for want of a token or a role */
+    bool counted;                   /* among the server's running calls */
     struct pool_job job;            /* entering the handler, or delivering a message */
     struct arena arena;
     struct rpc_metadata_pair pairs[ERROR_PAIRS_MAX];

@@ -115,7 +115,8 @@ static void end(struct rpc_call *call, struct rpc_bytes *reply, const struct sta
     set_trailer(call, details);
     call_pump(call);
     pthread_mutex_unlock(&call->lock);
-    atomic_fetch_sub(&call->server->running, 1);
+    if (call->counted)
+        atomic_fetch_sub(&call->server->running, 1);
     call_unref(call);
 }
 

@@ -9,10 +9,18 @@
 
 typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 
+enum { LIST_MAX = 2048 }; /* a status for each of 1,024 shards, and the services */
+
 struct entry {
     struct entry *next;
     serving_status serving;
     char name[];
+};
+
+/* What List says of one name. */
+struct listed {
+    Grpc__Health__V1__HealthListResponse__StatusesEntry entry;
+    Grpc__Health__V1__HealthCheckResponse value;
 };
 
 /* One Watch call; lives in the call's arena. */
@@ -29,7 +37,9 @@ struct watcher {
 struct rpc_health {
     pthread_mutex_t lock; /* of all of this; taken before a call's lock */
     struct entry *entries;
+    size_t count; /* of entries */
     struct watcher *watchers;
+    const char *living; /* the only name that may be SERVING, once retired; else NULL */
 };
 
 static serving_status unknown(void)
@@ -87,6 +97,7 @@ static struct entry *find_or_add(struct rpc_health *health, const char *service)
     memcpy(entry->name, service, size);
     entry->next = health->entries;
     health->entries = entry;
+    health->count++;
     return entry;
 }
 
@@ -187,35 +198,110 @@ static void check(struct rpc_call *call, const ProtobufCMessage *message, void *
     rpc_finish(call, &reply.base, &st);
 }
 
+/* Under the lock; its names live in the arena. */
+static enum status_code fill_list(const struct rpc_health *health, struct arena *arena,
+                                  Grpc__Health__V1__HealthListResponse *reply, struct status *st)
+{
+    if (health->count > LIST_MAX)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "%zu services are too many for a list",
+                          health->count);
+    reply->statuses = arena_calloc(arena, health->count, sizeof *reply->statuses);
+    for (const struct entry *entry = health->entries; entry != NULL; entry = entry->next) {
+        struct listed *listed = arena_alloc(arena, sizeof *listed);
+        char *name = arena_strndup(arena, entry->name, strlen(entry->name));
+        if (reply->statuses == NULL || listed == NULL || name == NULL)
+            return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+        grpc__health__v1__health_list_response__statuses_entry__init(&listed->entry);
+        grpc__health__v1__health_check_response__init(&listed->value);
+        listed->entry.key = name;
+        listed->entry.value = &listed->value;
+        listed->value.status = entry->serving;
+        reply->statuses[reply->n_statuses++] = &listed->entry;
+    }
+    return STATUS_OK;
+}
+
+static void list(struct rpc_call *call, const ProtobufCMessage *message, void *service)
+{
+    Grpc__Health__V1__HealthListResponse reply = GRPC__HEALTH__V1__HEALTH_LIST_RESPONSE__INIT;
+    struct rpc_health *health = service;
+    struct status st = { 0 };
+
+    (void)message;
+    pthread_mutex_lock(&health->lock);
+    fill_list(health, rpc_arena(call), &reply, &st);
+    pthread_mutex_unlock(&health->lock);
+    rpc_finish(call, &reply.base, &st);
+}
+
 void rpc_health_register(struct rpc_health *health, struct rpc_server *server, enum role role)
 {
     const struct rpc_method methods[] = {
-        { .name = "Check", .kind = RPC_UNARY, .run = RPC_ON_LOOP, .handler = check, .role = role },
+        { .name = "Check",
+          .kind = RPC_UNARY,
+          .run = RPC_ON_LOOP,
+          .handler = check,
+          .role = role,
+          .vital = true },
+        { .name = "List",
+          .kind = RPC_UNARY,
+          .run = RPC_ON_LOOP,
+          .handler = list,
+          .role = role,
+          .vital = true },
         { .name = "Watch",
           .kind = RPC_SERVER_STREAM,
           .run = RPC_ON_LOOP,
           .handler = watch,
           .role = role,
-          .endless = true },
+          .endless = true,
+          .vital = true },
     };
 
     rpc_server_add_service(server, &grpc__health__v1__health__descriptor, methods,
                            sizeof methods / sizeof methods[0], health);
 }
 
+static serving_status allowed(const struct rpc_health *health, const char *service,
+                              enum rpc_serving serving)
+{
+    if (health->living != NULL && strcmp(health->living, service) != 0)
+        return (serving_status)RPC_NOT_SERVING;
+    return (serving_status)serving;
+}
+
 void rpc_health_set(struct rpc_health *health, const char *service, enum rpc_serving serving)
 {
     pthread_mutex_lock(&health->lock);
-    find_or_add(health, service)->serving = (serving_status)serving;
+    find_or_add(health, service)->serving = allowed(health, service, serving);
     tell_all(health);
     pthread_mutex_unlock(&health->lock);
 }
 
-void rpc_health_set_all(struct rpc_health *health, enum rpc_serving serving)
+void rpc_health_remove(struct rpc_health *health, const char *service)
+{
+    struct entry **at = &health->entries;
+    struct entry *entry;
+
+    pthread_mutex_lock(&health->lock);
+    while (*at != NULL && strcmp((*at)->name, service) != 0)
+        at = &(*at)->next;
+    entry = *at;
+    if (entry != NULL) {
+        *at = entry->next;
+        health->count--;
+        tell_all(health);
+    }
+    pthread_mutex_unlock(&health->lock);
+    free(entry);
+}
+
+void rpc_health_retire(struct rpc_health *health, const char *living)
 {
     pthread_mutex_lock(&health->lock);
+    health->living = living;
     for (struct entry *entry = health->entries; entry != NULL; entry = entry->next)
-        entry->serving = (serving_status)serving;
+        entry->serving = allowed(health, entry->name, (enum rpc_serving)entry->serving);
     tell_all(health);
     pthread_mutex_unlock(&health->lock);
 }

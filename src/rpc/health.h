@@ -5,8 +5,9 @@
  * grpc.health.v1: which services answer, for load balancers and probes.
  *
  * Check gives the state now (NOT_FOUND for a name that was never set), Watch also every change
- * (SERVICE_UNKNOWN for such a name, and stays open). A watcher that reads slowly sees the newest
- * state, not every one.
+ * (SERVICE_UNKNOWN for such a name, and stays open), List the state of every name. A watcher that
+ * reads slowly sees the newest state, not every one. All of them are vital methods: a server with
+ * too much to do is not a dead one.
  */
 
 #include "src/rpc/server.h"
@@ -30,7 +31,11 @@ void rpc_health_register(struct rpc_health *health, struct rpc_server *server, e
 /** Sets a service's state ("sutra.v1.ConceptService", or "") and tells its watchers. Any thread. */
 void rpc_health_set(struct rpc_health *health, const char *service, enum rpc_serving serving);
 
-/** Sets every service that is known: NOT_SERVING before a shutdown. Any thread. */
-void rpc_health_set_all(struct rpc_health *health, enum rpc_serving serving);
+/** Forgets a service: what was never known. Any thread. */
+void rpc_health_remove(struct rpc_health *health, const char *service);
+
+/** Before a shutdown: everything but @living is NOT_SERVING from now on, whatever is set later.
+ * Any thread. */
+void rpc_health_retire(struct rpc_health *health, const char *living);
 
 #endif

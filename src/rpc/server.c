@@ -23,6 +23,7 @@ enum {
 struct server_service {
     struct server_service *next;
     const char *name;
+    bool open;
 };
 
 /* Making. ------------------------------------------------------------------------------------- */
@@ -54,6 +55,14 @@ static grpc_arg integer(const char *key, int value)
                        .value.integer = value };
 }
 
+/* What gRPC's arguments can say, where 0 means @fallback. */
+static int or_limit(int64_t value, int fallback)
+{
+    if (value == 0)
+        return fallback;
+    return value < INT_MAX ? (int)value : INT_MAX;
+}
+
 static grpc_server *create_grpc_server(const struct rpc_server_options *options)
 {
     grpc_arg args[] = {
@@ -64,9 +73,13 @@ static grpc_server *create_grpc_server(const struct rpc_server_options *options)
         /* A compressed message of any size could hide behind a small one. */
         integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
         integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
+        integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, or_limit((int64_t)options->max_streams, INT_MAX)),
+        integer(GRPC_ARG_MAX_CONNECTION_AGE_MS, or_limit(options->max_connection_age_ms, INT_MAX)),
+        integer(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                or_limit(options->max_connection_age_grace_ms, INT_MAX)),
         /* Clients may ask for signs of life; we ask for them too. */
-        integer(GRPC_ARG_KEEPALIVE_TIME_MS, 60 * 1000),
-        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20 * 1000),
+        integer(GRPC_ARG_KEEPALIVE_TIME_MS, or_limit(options->keepalive_ms, 60 * 1000)),
+        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, or_limit(options->keepalive_timeout_ms, 20 * 1000)),
         integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 500),
     };
@@ -149,7 +162,7 @@ static bool is_named_once(const struct rpc_method *methods, size_t count, const 
 }
 
 static void add_method(struct rpc_server *server, const ProtobufCServiceDescriptor *descriptor,
-                       const struct rpc_method *method, void *service)
+                       const struct rpc_method *method)
 {
     const ProtobufCMethodDescriptor *described = find(descriptor, method->name);
     struct server_method *added = calloc(1, sizeof *added);
@@ -160,7 +173,7 @@ static void add_method(struct rpc_server *server, const ProtobufCServiceDescript
     added->path = join_path(descriptor->name, method->name);
     added->input = described->input;
     added->output = described->output;
-    added->service = service;
+    atomic_init(&added->open, false);
     added->handle = grpc_server_register_method(server->grpc, added->path, NULL,
                                                 method->kind == RPC_BIDI
                                                     ? GRPC_SRM_PAYLOAD_NONE
@@ -183,24 +196,65 @@ static void add_service_name(struct rpc_server *server, const char *name)
     *end = service;
 }
 
-void rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDescriptor *descriptor,
-                            const struct rpc_method *methods, size_t count, void *service)
+void rpc_server_announce_service(struct rpc_server *server,
+                                 const ProtobufCServiceDescriptor *descriptor,
+                                 const struct rpc_method *methods, size_t count)
 {
     assert(!server->started && count == descriptor->n_methods);
     for (size_t i = 0; i < count; i++) {
         assert(is_named_once(methods, count, methods[i].name));
-        add_method(server, descriptor, &methods[i], service);
+        add_method(server, descriptor, &methods[i]);
     }
     add_service_name(server, descriptor->name);
 }
 
-const char *rpc_server_service_name(const struct rpc_server *server, size_t index)
+static bool belongs_to(const struct server_method *method,
+                       const ProtobufCServiceDescriptor *descriptor)
+{
+    size_t length = strlen(descriptor->name);
+
+    return strncmp(method->path + 1, descriptor->name, length) == 0 &&
+           method->path[length + 1] == '/';
+}
+
+void rpc_server_open_service(struct rpc_server *server,
+                             const ProtobufCServiceDescriptor *descriptor, void *service)
+{
+    for (struct server_service *s = server->services; s != NULL; s = s->next)
+        s->open |= strcmp(s->name, descriptor->name) == 0;
+    for (struct server_method *m = server->methods; m != NULL; m = m->next)
+        if (belongs_to(m, descriptor)) {
+            m->service = service;
+            atomic_store_explicit(&m->open, true, memory_order_release);
+        }
+}
+
+void rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDescriptor *descriptor,
+                            const struct rpc_method *methods, size_t count, void *service)
+{
+    rpc_server_announce_service(server, descriptor, methods, count);
+    rpc_server_open_service(server, descriptor, service);
+}
+
+static const struct server_service *service_at(const struct rpc_server *server, size_t index)
 {
     const struct server_service *service = server->services;
 
     while (service != NULL && index-- > 0)
         service = service->next;
+    return service;
+}
+
+const char *rpc_server_service_name(const struct rpc_server *server, size_t index)
+{
+    const struct server_service *service = service_at(server, index);
+
     return service != NULL ? service->name : NULL;
+}
+
+bool rpc_server_service_is_open(const struct rpc_server *server, size_t index)
+{
+    return service_at(server, index)->open;
 }
 
 /* Starting. ----------------------------------------------------------------------------------- */

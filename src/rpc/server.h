@@ -4,10 +4,14 @@
 /**
  * A gRPC server whose methods are described by protobuf-c descriptors.
  *
- * Life: new → add_service (any number) → listen (any number) → start → shutdown → free. All of it
- * from one thread that is not the loop's. Unknown methods are answered UNIMPLEMENTED, calls above
- * max_calls and requests for a full pool RESOURCE_EXHAUSTED (reason LIMIT_EXCEEDED), messages above
- * max_message_bytes RESOURCE_EXHAUSTED by gRPC itself. Compressed messages are refused.
+ * Life: new → announce or add services → listen (any number) → start → open what was announced →
+ * shutdown → free. All of it from one thread that is not the loop's. Unknown methods are answered
+ * UNIMPLEMENTED, calls above max_calls and requests for a full pool RESOURCE_EXHAUSTED (reason
+ * LIMIT_EXCEEDED), messages above max_message_bytes RESOURCE_EXHAUSTED by gRPC itself. Compressed
+ * messages are refused.
+ *
+ * What is refused because the server is starting or stopping is UNAVAILABLE, reason SERVER_STARTING
+ * or SERVER_STOPPING: nothing was done, and any call, also one that writes, may be sent again.
  *
  * A server with tokens answers UNAUTHENTICATED to calls without one of them ("authorization: Bearer
  * TOKEN") and PERMISSION_DENIED where the role of the token is too small for the method, before
@@ -51,6 +55,7 @@ struct rpc_method {
     enum role role; /* what a caller must be; admin unless said otherwise */
     bool raw;       /* requests stay encoded: rpc_request_bytes(), rpc_message.bytes */
     bool endless;   /* a stream that clients keep open: cancelled when a shutdown begins */
+    bool vital;     /* not counted, and answered however many calls are in progress */
     unsigned slots; /* calls that may arrive in one burst without waiting for the loop; 0: 4 */
 };
 
@@ -71,6 +76,16 @@ struct rpc_call_summary {
 struct rpc_server_options {
     size_t max_message_bytes; /* 64 MiB; at most INT_MAX */
     size_t max_calls;         /* 1024, of all methods together */
+    size_t max_streams;       /* calls of one connection at a time, others wait; no limit */
+
+    /* After this time, ±10 %, a connection takes no further calls (its client opens another, and
+     * loses none); what still runs on it after the grace is cancelled. Never. */
+    int64_t max_connection_age_ms;
+    int64_t max_connection_age_grace_ms; /* for ever */
+
+    int64_t keepalive_ms; /* silence after which a client is asked for a sign of life; 60 s */
+    int64_t keepalive_timeout_ms; /* how long it may take to give one; 20 s */
+
     size_t arena_limit_bytes; /* 256 MiB per call, and per message of a stream */
     unsigned pool_threads;    /* 2; started only if a method needs them */
     size_t pool_queue;        /* 256 calls that wait for a thread */
@@ -96,6 +111,16 @@ enum status_code rpc_server_new(struct rpc_loop *loop, const struct rpc_server_o
 void rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDescriptor *descriptor,
                             const struct rpc_method *methods, size_t count, void *service);
 
+/** The same for a service that is not there yet: from the start of the server to
+ * rpc_server_open_service() its calls are refused with SERVER_STARTING. */
+void rpc_server_announce_service(struct rpc_server *server,
+                                 const ProtobufCServiceDescriptor *descriptor,
+                                 const struct rpc_method *methods, size_t count);
+
+/** Lets calls in to a service that was announced. */
+void rpc_server_open_service(struct rpc_server *server,
+                             const ProtobufCServiceDescriptor *descriptor, void *service);
+
 /** "127.0.0.1:0", "[::]:7000" or "unix:/path"; *ret_port is the port bound (1 for a unix socket;
  * may be NULL). INVALID_ARGUMENT for what is no address, UNAVAILABLE when it cannot be bound. */
 enum status_code rpc_server_listen(struct rpc_server *server, const char *address, int *ret_port,
@@ -115,10 +140,13 @@ void rpc_server_shutdown(struct rpc_server *server, int64_t grace_ms);
 /** Shuts down without grace if that was not done, and frees. Accepts NULL. */
 void rpc_server_free(struct rpc_server *server);
 
-/** Calls that have arrived and are not finished. Any thread. */
+/** Calls that have arrived and are not finished, without those of vital methods. Any thread. */
 size_t rpc_server_calls(const struct rpc_server *server);
 
 /** Full names of the services added so far, in that order; NULL at @index and beyond the last. */
 const char *rpc_server_service_name(const struct rpc_server *server, size_t index);
+
+/** Whether the service at @index takes calls, or was only announced. */
+bool rpc_server_service_is_open(const struct rpc_server *server, size_t index);
 
 #endif

@@ -20,8 +20,9 @@ struct server_method {
     char *path;
     const ProtobufCMessageDescriptor *input;
     const ProtobufCMessageDescriptor *output;
-    void *service;
-    void *handle; /* gRPC's */
+    void *service;    /* set before `open` */
+    atomic_bool open; /* else its calls are refused: it was only announced */
+    void *handle;     /* gRPC's */
 };
 
 /* An address that is listened on with TLS. */

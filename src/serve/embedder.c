@@ -414,10 +414,15 @@ static const struct rpc_method methods[] = {
     { .name = "Info", .role = ROLE_READER, .handler = serve_info, .raw = true },
 };
 
-void embedder_register(struct embedder *embedder, struct serve *serve)
+void embedder_announce(struct serve *serve)
 {
-    rpc_server_add_service(serve->server, service, methods, sizeof methods / sizeof methods[0],
-                           embedder);
+    rpc_server_announce_service(serve->server, service, methods,
+                                sizeof methods / sizeof methods[0]);
+}
+
+void embedder_serve(struct embedder *embedder, struct serve *serve)
+{
+    rpc_server_open_service(serve->server, service, embedder);
     if (embedder->missing.code != STATUS_OK)
         serve->out_of_service = service->name;
 }

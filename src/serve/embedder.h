@@ -52,7 +52,10 @@ void embedder_embed(struct embedder *embedder, struct rpc_call *parent,
                     const struct embed_text *texts, size_t n, float *ret_rows,
                     embedder_done_fn *done, void *ctx);
 
-/** Adds sutra.v1.EmbeddingService; it is out of service where there is nothing to embed with. */
-void embedder_register(struct embedder *embedder, struct serve *serve);
+/** Announces sutra.v1.EmbeddingService. */
+void embedder_announce(struct serve *serve);
+
+/** Opens it; it is out of service where there is nothing to embed with. */
+void embedder_serve(struct embedder *embedder, struct serve *serve);
 
 #endif

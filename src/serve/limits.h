@@ -20,7 +20,6 @@ enum {
     LIMIT_PAGE_ITEMS = 10000,
     LIMIT_K = 1000,
     LIMIT_RERANK = 10000,
-    LIMIT_MESSAGE_BYTES = 64 << 20,
     LIMIT_CALLS = 4096,
 
     DEFAULT_RERANK = 100,
@@ -42,22 +41,23 @@ static inline enum status_code limit_call_memory(struct status *st)
                              LIMIT_CALL_ARENA_BYTES >> 20);
 }
 
-/** RESOURCE_EXHAUSTED for a reply that is, or would be, larger than a message may be. */
-static inline enum status_code limit_reply_size(size_t size, struct status *st)
+/** RESOURCE_EXHAUSTED for a reply that is, or would be, larger than a message may be: @most is the
+ * server's --max-message-mb, see rpc_max_message_bytes(). */
+static inline enum status_code limit_reply_size(size_t size, size_t most, struct status *st)
 {
-    if (size <= LIMIT_MESSAGE_BYTES)
+    if (size <= most)
         return STATUS_OK;
     return status_set_reason(st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
-                             "the reply exceeds %d bytes, the limit of a message: ask for less",
-                             LIMIT_MESSAGE_BYTES);
+                             "the reply exceeds %zu bytes, the limit of a message: ask for less",
+                             most);
 }
 
 /** The same for an encoded reply, and for one that failed. */
-static inline enum status_code limit_reply(const struct buf *reply, struct status *st)
+static inline enum status_code limit_reply(const struct buf *reply, size_t most, struct status *st)
 {
     if (reply->failed)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    return limit_reply_size(reply->size, st);
+    return limit_reply_size(reply->size, most, st);
 }
 
 #endif

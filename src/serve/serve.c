@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "src/log/log.h"
@@ -17,18 +18,20 @@
 static sem_t signalled;
 static volatile sig_atomic_t first_signal;
 
-static void on_signal(int number)
-{
-    first_signal = number;
-    sem_post(&signalled);
-}
-
 static void set_action(void (*handler)(int))
 {
     struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESTART };
 
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+}
+
+/* From here on the next signal has its default effect. */
+static void on_signal(int number)
+{
+    first_signal = number;
+    set_action(SIG_DFL);
+    sem_post(&signalled);
 }
 
 static void expect_signal(void)
@@ -69,16 +72,22 @@ static enum status_code open_security(struct serve *serve, struct status *st)
 
 static enum status_code open_server(struct serve *serve, struct status *st)
 {
-    const struct rpc_server_options options = {
-        .max_message_bytes = LIMIT_MESSAGE_BYTES,
+    const struct serve_options *options = serve->options;
+    const struct rpc_server_options server_options = {
+        .max_message_bytes = (size_t)options->max_message_mb << 20,
         .max_calls = LIMIT_CALLS,
+        .max_streams = options->max_streams,
+        .max_connection_age_ms = (int64_t)options->max_connection_age_ms,
+        .max_connection_age_grace_ms = (int64_t)options->max_connection_age_grace_ms,
+        .keepalive_ms = (int64_t)options->keepalive_ms,
+        .keepalive_timeout_ms = (int64_t)options->keepalive_timeout_ms,
         .arena_limit_bytes = LIMIT_CALL_ARENA_BYTES,
         .on_finished = log_finished_call,
         .tls = serve->security->tls,
         .tokens = serve->security->tokens,
     };
 
-    return rpc_server_new(serve->loop, &options, &serve->server, st);
+    return rpc_server_new(serve->loop, &server_options, &serve->server, st);
 }
 
 static enum role role_of(bool open)
@@ -89,7 +98,7 @@ static enum role role_of(bool open)
 enum status_code serve_open(const struct serve_options *options, struct serve *ret,
                             struct status *st)
 {
-    struct serve serve = { .options = options };
+    struct serve serve = { .options = options, .lock = PTHREAD_MUTEX_INITIALIZER };
 
     rpc_init();
     rpc_set_log(audit_grpc);
@@ -110,16 +119,49 @@ out:
     return st->code;
 }
 
+static enum rpc_serving serving_if(bool yes)
+{
+    return yes ? RPC_SERVING : RPC_NOT_SERVING;
+}
+
+static bool in_service(const struct serve *serve, size_t index, const char *name)
+{
+    return rpc_server_service_is_open(serve->server, index) &&
+           (serve->out_of_service == NULL || strcmp(serve->out_of_service, name) != 0);
+}
+
+static void tell_readiness(struct serve *serve)
+{
+    rpc_health_set(serve->health, "", serving_if(serve->ready));
+    rpc_health_set(serve->health, "readiness", serving_if(serve->ready && !serve->out_of_reach));
+}
+
 /* Every service that the server offers, and the process itself. */
-static void announce_health(struct serve *serve)
+static void tell_health(struct serve *serve)
 {
     const char *name;
 
-    rpc_health_set(serve->health, "", RPC_SERVING);
     for (size_t i = 0; (name = rpc_server_service_name(serve->server, i)) != NULL; i++)
-        rpc_health_set(serve->health, name, RPC_SERVING);
-    if (serve->out_of_service != NULL)
-        rpc_health_set(serve->health, serve->out_of_service, RPC_NOT_SERVING);
+        rpc_health_set(serve->health, name, serving_if(in_service(serve, i, name)));
+    pthread_mutex_lock(&serve->lock);
+    tell_readiness(serve);
+    pthread_mutex_unlock(&serve->lock);
+}
+
+static void set_ready(struct serve *serve)
+{
+    pthread_mutex_lock(&serve->lock);
+    serve->ready = true;
+    pthread_mutex_unlock(&serve->lock);
+    tell_health(serve);
+}
+
+void serve_set_reach(struct serve *serve, bool within_reach)
+{
+    pthread_mutex_lock(&serve->lock);
+    serve->out_of_reach = !within_reach;
+    tell_readiness(serve);
+    pthread_mutex_unlock(&serve->lock);
 }
 
 static void print_ready(const char *program, const char *address, int port)
@@ -133,32 +175,47 @@ static void print_ready(const char *program, const char *address, int port)
     fflush(stdout);
 }
 
-/* From here on the next signal has its default effect. */
+enum status_code serve_listen(struct serve *serve, struct status *st)
+{
+    const char *address = serve->options->listen;
+
+    if (rpc_server_listen(serve->server, address, &serve->port, st) != STATUS_OK)
+        return st->code;
+    rpc_health_set(serve->health, "liveness", RPC_SERVING);
+    tell_health(serve);
+    return rpc_server_start(serve->server, st);
+}
+
 static int wait_for_signal(void)
 {
     while (sem_wait(&signalled) != 0)
         continue;
-    set_action(SIG_DFL);
     return first_signal;
+}
+
+/* For those who look at health to find another server, while this one still serves. */
+static void drain(const struct serve *serve)
+{
+    struct timespec left = { .tv_sec = (time_t)(serve->options->drain_ms / 1000),
+                             .tv_nsec = (long)(serve->options->drain_ms % 1000 * 1000000) };
+
+    while (nanosleep(&left, &left) != 0)
+        continue;
 }
 
 enum status_code serve_run(struct serve *serve, const char *program, struct status *st)
 {
-    const char *address = serve->options->listen;
-    int port = 0;
     int number;
 
-    if (rpc_server_listen(serve->server, address, &port, st) != STATUS_OK ||
-        rpc_server_start(serve->server, st) != STATUS_OK)
-        return st->code;
-    announce_health(serve);
-    print_ready(program, address, port);
+    set_ready(serve);
+    print_ready(program, serve->options->listen, serve->port);
     number = wait_for_signal();
     log_line(LOG_INFO, "stopping", LOG_TEXT("program", program), LOG_NUMBER("signal", number));
-    rpc_health_set_all(serve->health, RPC_NOT_SERVING);
+    rpc_health_retire(serve->health, "liveness");
+    drain(serve);
     rpc_server_shutdown(serve->server, (int64_t)serve->options->grace_ms);
     audit_end();
-    return STATUS_OK;
+    return st->code;
 }
 
 void serve_stop(struct serve *serve)

@@ -6,11 +6,21 @@
  * reflection and a log line per failed call, a line on standard output when it is ready, and an
  * orderly end on SIGTERM or SIGINT.
  *
- * main() is one call of serve_main(). Its run() calls serve_open(), registers services on
- * serve->server, and ends in serve_run(), which returns after a signal, when every call has ended.
- * Its close() frees what run() opened, also half of it: first serve_stop(), then what the services
- * used, last serve_close().
+ * main() is one call of serve_main(). Its run() calls serve_open(), announces services on
+ * serve->server, calls serve_listen(), opens its data and then the services, and ends in
+ * serve_run(), which returns after a signal, when every call has ended. Its close() frees what
+ * run() opened, also half of it: first serve_stop(), then what the services used, last
+ * serve_close().
+ *
+ * Health knows these names besides the services':
+ *
+ *   ""          SERVING from the ready line to the signal: the process takes calls
+ *   liveness    SERVING from serve_listen() to the end
+ *   readiness   SERVING when "" is and serve_set_reach() has not said that all would be in vain
  */
+
+#include <pthread.h>
+#include <stdbool.h>
 
 #include "src/base/status.h"
 #include "src/config/config.h"
@@ -28,6 +38,10 @@ struct serve {
     struct rpc_server *server;
     struct rpc_health *health;
     const char *out_of_service; /* a service whose health is NOT_SERVING all along, or NULL */
+    int port;
+    pthread_mutex_t lock; /* of what follows */
+    bool ready;           /* the ready line is out */
+    bool out_of_reach;    /* what this process depends on */
 };
 
 struct serve_program {
@@ -46,10 +60,18 @@ int serve_main(const struct serve_program *program, int argc, char **argv, void 
 enum status_code serve_open(const struct serve_options *options, struct serve *ret,
                             struct status *st);
 
+/** Listens and begins to answer: that it is alive, and that it is starting to calls of services
+ * which were only announced. */
+enum status_code serve_listen(struct serve *serve, struct status *st);
+
+/** Whether what this process depends on can be reached: a part of readiness. Any thread; true until
+ * it is told otherwise. */
+void serve_set_reach(struct serve *serve, bool within_reach);
+
 /**
- * Listens, prints "<program> ready on <address>" with the real port, and serves until a signal:
- * then health says NOT_SERVING, new calls are refused, running ones get their grace. A second
- * signal ends the process at once.
+ * Prints "<program> ready on <address>" with the real port, and serves until a signal: then health
+ * says NOT_SERVING for drain_ms, then new calls are refused and running ones get their grace. A
+ * second signal, at whatever time, ends the process at once.
  */
 enum status_code serve_run(struct serve *serve, const char *program, struct status *st);
 

@@ -58,7 +58,7 @@ static void check(const struct concept_record *records, size_t n, size_t dimensi
     struct status st = { 0 };
     struct buf columns = { 0 };
 
-    concept_columns_put(records, n, dimension, arena, &columns, &st);
+    concept_columns_put(records, n, dimension, 64 << 20, arena, &columns, &st);
     fuzz_require(st.code == STATUS_OK || st.code == STATUS_DATA_LOSS, "records are good or bad");
     if (rows != NULL && has_dimension(rows, dimension))
         fuzz_require(st.code == STATUS_OK, "what protobuf-c takes is taken");

@@ -12,7 +12,7 @@
 
 static const uint64_t SEED = 0x5EED;
 
-enum { ROUNDS = 1000, MOST = 20, DIMENSION = 5, MOST_ATTRIBUTES = 4 };
+enum { ROUNDS = 1000, MOST = 20, DIMENSION = 5, MOST_ATTRIBUTES = 4, MESSAGE_BYTES = 64 << 20 };
 
 static uint64_t state;
 static struct arena arena;
@@ -146,7 +146,7 @@ static void expect_columns(const struct concept_record *records, size_t n_record
     struct buf reply = { 0 };
     const char *field;
 
-    concept_columns_put(records, n_records, dimension, &arena, &reply, &st);
+    concept_columns_put(records, n_records, dimension, MESSAGE_BYTES, &arena, &reply, &st);
     cr_assert_eq(st.code, STATUS_OK, "%s", st.message);
     field = test_columns_differ(unpacked(&reply), rows, n, dimension);
     cr_expect_null(field, "%s, seed %#lx", field, SEED);
@@ -195,7 +195,7 @@ static enum status_code code_of(const struct concept_record *records, size_t n, 
     struct status st = { 0 };
     struct buf reply = { 0 };
 
-    concept_columns_put(records, n, dimension, &arena, &reply, &st);
+    concept_columns_put(records, n, dimension, MESSAGE_BYTES, &arena, &reply, &st);
     buf_deinit(&reply);
     return st.code;
 }
@@ -239,7 +239,7 @@ Test(columns, refuse_bytes_that_are_no_concept)
 
 Test(columns, are_refused_where_the_rows_or_they_exceed_a_message)
 {
-    enum { BIG = 1 << 20, BIGS = 64, SMALLS = LIMIT_MESSAGE_BYTES / LIMIT_DIMENSION / 4 };
+    enum { BIG = 1 << 20, BIGS = 64, SMALLS = MESSAGE_BYTES / LIMIT_DIMENSION / 4 };
     struct concept_record *records = arena_calloc(&arena, SMALLS, sizeof *records);
     struct buf big = { 0 };
 

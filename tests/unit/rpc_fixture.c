@@ -41,7 +41,9 @@ static void add(struct rpc_server *server, const ProtobufCServiceDescriptor *des
     assert(descriptor->n_methods <= METHODS_MAX);
     for (unsigned i = 0; i < descriptor->n_methods; i++)
         methods[i] = method_for(descriptor->methods[i].name, setup);
-    rpc_server_add_service(server, descriptor, methods, descriptor->n_methods, setup->service);
+    rpc_server_announce_service(server, descriptor, methods, descriptor->n_methods);
+    if (!setup->announced || descriptor != CONCEPTS)
+        rpc_server_open_service(server, descriptor, setup->service);
 }
 
 struct rpc_server *rpc_fixture_server(struct rpc_loop *loop, const struct rpc_fixture_setup *setup,

@@ -30,6 +30,7 @@ struct rpc_fixture_setup {
     const struct rpc_method *methods; /* of either service */
     size_t count;
     void *service;
+    bool announced;                                         /* ConceptService is not opened */
     void (*more)(struct rpc_server *server, void *service); /* adds further services; may be NULL */
 };
 

@@ -1,5 +1,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "grpc/health/v1/health.pb-c.h"
 #include "src/rpc/health.h"
@@ -81,8 +83,125 @@ Test(rpc_health, check_tells_the_state)
     cr_assert(eq(int, check(""), STATUS_OF(SERVING)));
     cr_assert(eq(int, check("a"), STATUS_OF(NOT_SERVING)));
     cr_assert(eq(int, check("b"), -1));
-    rpc_health_set_all(health, RPC_NOT_SERVING);
+    rpc_health_remove(health, "a");
+    cr_assert(eq(int, check("a"), -1));
+    stop();
+}
+
+static int listed(const char *service)
+{
+    Grpc__Health__V1__HealthListRequest request = GRPC__HEALTH__V1__HEALTH_LIST_REQUEST__INIT;
+    const Grpc__Health__V1__HealthListResponse *list;
+    ProtobufCMessage *reply;
+
+    status_clear(&st);
+    if (rpc_sync_call(f.channel,
+                      &(struct rpc_request){ .path = "/grpc.health.v1.Health/List",
+                                             .message = &request.base,
+                                             .deadline_us = deadline_in_ms(20000) },
+                      &grpc__health__v1__health_list_response__descriptor, &arena, &reply,
+                      &st) != STATUS_OK)
+        return -1;
+    list = (const Grpc__Health__V1__HealthListResponse *)reply;
+    for (size_t i = 0; i < list->n_statuses; i++)
+        if (strcmp(list->statuses[i]->key, service) == 0)
+            return (int)list->statuses[i]->value->status;
+    return -1;
+}
+
+Test(rpc_health, list_tells_the_state_of_every_name)
+{
+    start();
+    rpc_health_set(health, "", RPC_SERVING);
+    rpc_health_set(health, "a", RPC_NOT_SERVING);
+    cr_assert(eq(int, listed(""), STATUS_OF(SERVING)));
+    cr_assert(eq(int, listed("a"), STATUS_OF(NOT_SERVING)));
+    cr_assert(eq(int, listed("b"), -1));
+    cr_assert(eq(int, st.code, STATUS_OK));
+    stop();
+}
+
+Test(rpc_health, a_list_has_an_end)
+{
+    char name[16];
+
+    start();
+    for (int i = 0; i < 2049; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        rpc_health_set(health, name, RPC_SERVING);
+    }
+    cr_assert(eq(int, listed("s1"), -1));
+    cr_assert(eq(int, st.code, STATUS_RESOURCE_EXHAUSTED));
+    rpc_health_remove(health, "s1");
+    cr_assert(eq(int, listed("s2"), STATUS_OF(SERVING)));
+    stop();
+}
+
+Test(rpc_health, what_is_retired_does_not_serve_again_but_lives)
+{
+    start();
+    rpc_health_set(health, "", RPC_SERVING);
+    rpc_health_set(health, "alive", RPC_SERVING);
+    rpc_health_retire(health, "alive");
     cr_assert(eq(int, check(""), STATUS_OF(NOT_SERVING)));
+    cr_assert(eq(int, check("alive"), STATUS_OF(SERVING)));
+    rpc_health_set(health, "", RPC_SERVING);
+    rpc_health_set(health, "late", RPC_SERVING);
+    cr_assert(eq(int, check(""), STATUS_OF(NOT_SERVING)));
+    cr_assert(eq(int, check("late"), STATUS_OF(NOT_SERVING)));
+    stop();
+}
+
+static void keep(struct rpc_call *call, const ProtobufCMessage *message, void *service)
+{
+    (void)message;
+    *(struct rpc_call **)service = call;
+}
+
+static void ignore(void *ctx, struct rpc_result *result)
+{
+    (void)result;
+    latch_up(ctx);
+}
+
+static void get(struct latch *answered)
+{
+    rpc_call_unary(f.channel,
+                   &(struct rpc_request){ .path = "/sutra.v1.ConceptService/Get",
+                                          .bytes = rpc_bytes_copy(NULL, 0),
+                                          .deadline_us = deadline_in_ms(20000) },
+                   ignore, answered, NULL);
+}
+
+Test(rpc_health, a_server_with_too_much_to_do_is_alive)
+{
+    const struct rpc_method method = { .name = "Get", .handler = keep };
+    struct latch answered = LATCH_INIT;
+    struct rpc_call *kept = NULL;
+    struct rpc_sync_stream *stream;
+    struct status ok = { 0 };
+
+    health = rpc_health_new();
+    arena_init(&arena, 1 << 20);
+    rpc_fixture_start(&f, &(struct rpc_fixture_setup){ .options = { .max_calls = 1 },
+                                                       .methods = &method,
+                                                       .count = 1,
+                                                       .service = &kept,
+                                                       .more = add_health });
+    rpc_health_set(health, "", RPC_SERVING);
+    stream = watch("");
+    cr_assert(eq(int, next(stream), STATUS_OF(SERVING)));
+    cr_assert(eq(sz, rpc_server_calls(f.server), 0));
+    get(&answered);
+    get(&answered); /* refused */
+    latch_wait(&answered, 1);
+    cr_assert(eq(sz, rpc_server_calls(f.server), 1));
+    cr_assert(eq(int, check(""), STATUS_OF(SERVING)));
+    cr_assert(eq(int, listed(""), STATUS_OF(SERVING)));
+    status_set(&ok, STATUS_NOT_FOUND, "enough");
+    rpc_finish(kept, NULL, &ok);
+    latch_wait(&answered, 2);
+    rpc_sync_stream_close(stream);
     stop();
 }
 
@@ -98,7 +217,7 @@ Test(rpc_health, watch_pushes_changes_only)
     rpc_health_set(health, "b", RPC_SERVING);
     rpc_health_set(health, "a", RPC_NOT_SERVING);
     cr_assert(eq(int, next(stream), STATUS_OF(NOT_SERVING)));
-    rpc_health_set_all(health, RPC_SERVING);
+    rpc_health_set(health, "a", RPC_SERVING);
     cr_assert(eq(int, next(stream), STATUS_OF(SERVING)));
     rpc_sync_stream_close(stream);
     stop();

@@ -327,6 +327,90 @@ Test(rpc_server, tells_about_every_call_that_ended)
     stop();
 }
 
+/* Starting. ----------------------------------------------------------------------------------- */
+
+Test(rpc_server, an_announced_service_is_starting_until_it_is_opened)
+{
+    start(&(struct rpc_fixture_setup){ .methods = &echo_on_loop, .count = 1, .announced = true });
+    cr_assert(not(rpc_server_service_is_open(f.server, 0)));
+    cr_assert(eq(ptr, (void *)get_id(f.channel, "moon", &arena, &st), NULL));
+    cr_assert(eq(int, st.code, STATUS_UNAVAILABLE));
+    cr_assert(eq(str, st.reason, "SERVER_STARTING"));
+    rpc_server_open_service(f.server, CONCEPTS, NULL);
+    cr_assert(rpc_server_service_is_open(f.server, 0));
+    status_clear(&st);
+    cr_assert(eq(str, (char *)get_id(f.channel, "moon", &arena, &st), "moon"));
+    stop();
+}
+
+/* Connections. -------------------------------------------------------------------------------- */
+
+struct peers {
+    char last[128];
+    atomic_int count; /* of connections, one after the other */
+};
+
+static void note_peer(const struct rpc_call_summary *summary, void *ctx)
+{
+    struct peers *peers = ctx;
+
+    if (strcmp(peers->last, summary->peer) == 0)
+        return;
+    snprintf(peers->last, sizeof peers->last, "%s", summary->peer);
+    atomic_fetch_add(&peers->count, 1);
+}
+
+/* Calls that fail name their peer: those of the fixture that nobody implements do. */
+Test(rpc_server, an_old_connection_is_replaced_without_losing_a_call)
+{
+    struct peers peers = { 0 };
+
+    start(&(struct rpc_fixture_setup){ .options = { .max_connection_age_ms = 50,
+                                                    .max_connection_age_grace_ms = 30000,
+                                                    .on_finished = note_peer,
+                                                    .on_finished_ctx = &peers } });
+    while (atomic_load(&peers.count) < 5)
+        cr_assert(eq(int, probe(), STATUS_UNIMPLEMENTED));
+    stop();
+}
+
+Test(rpc_server, a_call_beyond_the_streams_of_a_connection_waits)
+{
+    struct keeper keeper = KEEPER_INIT;
+    struct tally tally = { .answered = LATCH_INIT };
+
+    start(&(struct rpc_fixture_setup){
+        .options = { .max_streams = 1 }, .methods = &kept, .count = 1, .service = &keeper });
+    cr_assert(eq(int, probe(), STATUS_UNIMPLEMENTED)); /* what the server allows is known now */
+    call_many(1, &tally);
+    latch_wait(&keeper.kept, 1);
+    cr_assert(eq(int, probe(), STATUS_DEADLINE_EXCEEDED));
+    release(&keeper);
+    latch_wait(&tally.answered, 1);
+    cr_assert(eq(int, probe(), STATUS_UNIMPLEMENTED));
+    stop();
+}
+
+static int connect_raw(void);
+
+/* One that greets, and then says nothing, not even to a ping. */
+Test(rpc_server, a_client_that_gives_no_sign_of_life_is_left)
+{
+    static const char greeting[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                   "\0\0\0\4\0\0\0\0\0"; /* empty SETTINGS */
+    char answer[4096];
+    int fd;
+
+    start(&(struct rpc_fixture_setup){
+        .options = { .keepalive_ms = 100, .keepalive_timeout_ms = 100 } });
+    fd = connect_raw();
+    cr_assert(gt(int, (int)send(fd, greeting, sizeof greeting - 1, MSG_NOSIGNAL), 0));
+    while (read(fd, answer, sizeof answer) > 0) /* to the end of the connection */
+        ;
+    close(fd);
+    stop();
+}
+
 /* Foreign bytes. ------------------------------------------------------------------------------ */
 
 static int connect_raw(void)

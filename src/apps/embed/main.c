@@ -38,6 +38,15 @@ struct process {
     struct embedder *embedder;
 };
 
+/* Before the model is opened, so that probes are answered. */
+static enum status_code listen_early(struct process *p, struct status *st)
+{
+    if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK)
+        return st->code;
+    embedder_announce(&p->serve);
+    return serve_listen(&p->serve, st);
+}
+
 static enum status_code run(void *process, struct status *st)
 {
     struct process *p = process;
@@ -48,11 +57,11 @@ static enum status_code run(void *process, struct status *st)
         .precision = p->config.precision,
     };
 
-    if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK ||
+    if (listen_early(p, st) != STATUS_OK ||
         embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
         embedder_missing(p->embedder, st) != STATUS_OK)
         return st->code;
-    embedder_register(p->embedder, &p->serve);
+    embedder_serve(p->embedder, &p->serve);
     return serve_run(&p->serve, "sutra-embed", st);
 }
 
