@@ -24,6 +24,7 @@ struct router_config {
     const char *embedder;
     uint64_t embed_threads;
     const char *embed_precision;
+    uint64_t peer_wait_ms;
 };
 
 #define OPTION(...) CONFIG_OPTION(struct router_config, __VA_ARGS__)
@@ -43,6 +44,7 @@ static const struct config_option options[] = {
            "threads of a model in this process"),
     OPTION(embed_precision, "embed-precision", CONFIG_STRING, "float32", 0, 0,
            "of a model in this process: float32 or, where the processor has AMX, bfloat16"),
+    PEER_WAIT_OPTION(struct router_config),
 };
 
 /* Everything that run() opens, in this order. */
@@ -83,6 +85,7 @@ static enum status_code listen_early(struct process *p, struct status *st)
 {
     if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK)
         return st->code;
+    p->serve.peers.away_ms = (int64_t)p->config.peer_wait_ms;
     cluster_announce(p->serve.server);
     embedder_announce(&p->serve);
     return serve_listen(&p->serve, st);
@@ -92,8 +95,8 @@ static enum status_code run(void *process, struct status *st)
 {
     struct process *p = process;
     const struct embedder_options embedder_options = {
-        .address = p->config.embedder,
         .peers = &p->serve.peers,
+        .address = p->config.embedder,
         .model_dir = p->config.model,
         .threads = p->config.embed_threads,
         .precision = p->config.embed_precision,

@@ -31,6 +31,7 @@ struct shard_config {
     const char *embedder;
     uint64_t embed_threads;
     const char *embed_precision;
+    uint64_t peer_wait_ms;
     uint64_t train_threshold;
     const char *refinement;
     uint64_t row_memory_mb;
@@ -59,6 +60,7 @@ static const struct config_option options[] = {
            "threads of a model in this process"),
     OPTION(embed_precision, "embed-precision", CONFIG_STRING, "float32", 0, 0,
            "of a model in this process: float32 or, where the processor has AMX, bfloat16"),
+    PEER_WAIT_OPTION(struct shard_config),
     OPTION(train_threshold, "train-threshold", CONFIG_UINT, "10000", 0, UINT64_MAX,
            "vectors in the cluster that start the first codebook training; 0: never"),
     OPTION(refinement, "refinement", CONFIG_STRING, "int8", 0, 0,
@@ -131,6 +133,7 @@ static enum status_code listen_early(struct process *p, struct status *st)
 {
     if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK)
         return st->code;
+    p->serve.peers.away_ms = (int64_t)p->config.peer_wait_ms;
     cluster_announce(p->serve.server);
     shard_announce(p->serve.server);
     embedder_announce(&p->serve);
@@ -141,8 +144,8 @@ static enum status_code run(void *process, struct status *st)
 {
     struct process *p = process;
     const struct embedder_options embedder_options = {
-        .address = p->config.embedder,
         .peers = &p->serve.peers,
+        .address = p->config.embedder,
         .model_dir = p->config.model,
         .threads = p->config.embed_threads,
         .precision = p->config.embed_precision,

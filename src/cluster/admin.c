@@ -105,6 +105,7 @@ void serve_stats(struct rpc_call *call, const ProtobufCMessage *message, void *c
         verb_finish(&stats->verb, NULL, &st);
         return;
     }
+    scatter->impatient = stats->missing.allowed;
     scatter_run(scatter, stats_are_in, stats);
 }
 

@@ -214,6 +214,7 @@ static void ask(struct candidates *c)
 
     c->rankings = arena_calloc(verb_arena(c->verb), c->n, sizeof *c->rankings);
     if (scatter != NULL && c->rankings != NULL) {
+        scatter->impatient = c->missing->allowed;
         scatter_run(scatter, are_in, c);
         return;
     }

@@ -115,6 +115,7 @@ void fetch_run(struct fetch *fetch)
         scatter = split_scatter(&fetch->split, fetch->verb->placement, fetch->verb->call,
                                 "BatchGet", shard_part, fetch);
     if (scatter != NULL) {
+        scatter->impatient = fetch->missing->allowed;
         scatter_run(scatter, merge, fetch);
         return;
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/rpc/call.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
 static enum status_code open_channels(struct placement *placement, struct rpc_loop *loop,
@@ -79,16 +80,45 @@ void placement_unref(struct placement *placement)
     free(placement);
 }
 
+/* What changes nothing and may be asked as often as one likes. */
+static bool only_reads(const char *method)
+{
+    static const char *const methods[] = { "Get",       "Candidates", "BatchGet",
+                                           "Neighbors", "Vectors",    "Distance",
+                                           "ListPage",  "Stats",      "CellSizes" };
+
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (strcmp(methods[i], method) == 0)
+            return true;
+    return false;
+}
+
 /* A call to another process; holds the placement, whose channel and names it uses. */
 struct remote_call {
     struct placement *placement;
     uint32_t shard;
+    char epoch[24];
+    char number[16];
+    struct rpc_metadata_pair metadata[2];
     rpc_done done;
     void *ctx;
 };
 
-static void name_missing_shard(const struct remote_call *remote, struct status *st)
+/* Whether nobody answered, or only somebody who does not answer calls yet, or any more. */
+static bool was_missing(const struct rpc_result *result)
 {
+    return result->status.code == STATUS_UNAVAILABLE &&
+           (result->details == NULL || strcmp(result->status.reason, RPC_SERVER_STARTING) == 0 ||
+            strcmp(result->status.reason, RPC_SERVER_STOPPING) == 0);
+}
+
+/* To the caller it is this server that answers, and what a shard refused may be a part only. */
+static void name_missing_shard(const struct remote_call *remote, struct rpc_result *result)
+{
+    struct status *st = &result->status;
+
+    rpc_bytes_free(result->details);
+    result->details = NULL;
     status_wrap(st, "shard %u at %s", remote->shard,
                 remote->placement->topology->addresses[remote->shard]);
     snprintf(st->reason, sizeof st->reason, "%s", REASON_SHARD_UNAVAILABLE);
@@ -98,22 +128,35 @@ static void remote_done(void *ctx, struct rpc_result *result)
 {
     struct remote_call *remote = ctx;
 
-    if (result->status.code == STATUS_UNAVAILABLE && result->details == NULL)
-        name_missing_shard(remote, &result->status);
+    if (was_missing(result))
+        name_missing_shard(remote, result);
     remote->done(remote->ctx, result);
     placement_unref(remote->placement);
     free(remote);
+}
+
+/* Says which shard it is for, and by which topology. */
+static void name_request(struct remote_call *remote, struct rpc_request *call)
+{
+    snprintf(remote->epoch, sizeof remote->epoch, "%" PRIu64, remote->placement->topology->epoch);
+    snprintf(remote->number, sizeof remote->number, "%u", remote->shard);
+    remote->metadata[0] = (struct rpc_metadata_pair){ "x-sutra-epoch", remote->epoch };
+    remote->metadata[1] = (struct rpc_metadata_pair){ "x-sutra-shard", remote->number };
+    call->metadata = remote->metadata;
+    call->metadata_count = sizeof remote->metadata / sizeof remote->metadata[0];
 }
 
 static void call_remote(struct placement *placement, uint32_t shard,
                         const struct shard_request *request, rpc_done done, void *ctx)
 {
     struct remote_call *remote = malloc(sizeof *remote);
-    char epoch[24];
-    char number[16];
-    const struct rpc_metadata_pair metadata[] = {
-        { "x-sutra-epoch", epoch },
-        { "x-sutra-shard", number },
+    struct rpc_request call = {
+        .service = &sutra__internal__v1__shard_service__descriptor,
+        .method = request->method,
+        .message = request->message,
+        .bytes = request->bytes,
+        .parent = request->parent,
+        .deadline_us = request->deadline_us,
     };
 
     /* Without memory for this little there is no answer to give either. */
@@ -121,20 +164,12 @@ static void call_remote(struct placement *placement, uint32_t shard,
     *remote = (struct remote_call){
         .placement = placement_ref(placement), .shard = shard, .done = done, .ctx = ctx
     };
-    snprintf(epoch, sizeof epoch, "%" PRIu64, placement->topology->epoch);
-    snprintf(number, sizeof number, "%u", shard);
-    rpc_call_unary(placement->channels[shard],
-                   &(struct rpc_request){
-                       .service = &sutra__internal__v1__shard_service__descriptor,
-                       .method = request->method,
-                       .message = request->message,
-                       .bytes = request->bytes,
-                       .parent = request->parent,
-                       .deadline_us = request->deadline_us,
-                       .metadata = metadata,
-                       .metadata_count = sizeof metadata / sizeof metadata[0],
-                   },
-                   remote_done, remote, NULL);
+    name_request(remote, &call);
+    if (request->parent == NULL || request->impatient)
+        rpc_call_unary(placement->channels[shard], &call, remote_done, remote, NULL);
+    else
+        rpc_call_patient(placement->channels[shard], &call, only_reads(request->method),
+                         remote_done, remote);
 }
 
 void placement_call(struct placement *placement, uint32_t shard,

@@ -17,8 +17,9 @@ struct shard_request {
     /* One of the two. @message must live until the call is done; @bytes is taken. */
     const ProtobufCMessage *message;
     struct rpc_bytes *bytes;
-    struct rpc_call *parent; /* may be NULL */
+    struct rpc_call *parent; /* may be NULL; not finished before the call is done */
     int64_t deadline_us;     /* clock_monotonic_us(), for another process; 0: the parent's alone */
+    bool impatient;          /* rather without this shard than late */
 };
 
 /** The shard in this process, if there is one. */
@@ -55,8 +56,9 @@ static inline uint32_t placement_owner(const struct placement *placement, uint16
 /** Why a call to a shard failed when it was not there to be called. */
 #define REASON_SHARD_UNAVAILABLE "SHARD_UNAVAILABLE"
 
-/** Asks one shard; @done comes exactly once and possibly before the function returns. An
- * UNAVAILABLE of the transport names the shard and has reason SHARD_UNAVAILABLE. */
+/** Asks one shard; @done comes exactly once and possibly before the function returns. On behalf of
+ * a caller it waits for a shard that restarts, see rpc_call_patient(), unless the request is
+ * impatient. An UNAVAILABLE of the transport names the shard and has reason SHARD_UNAVAILABLE. */
 void placement_call(struct placement *placement, uint32_t shard,
                     const struct shard_request *request, rpc_done done, void *ctx);
 

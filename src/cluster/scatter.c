@@ -97,7 +97,8 @@ void scatter_run(struct scatter *scatter, scatter_done_fn *done, void *ctx)
                                                 .message = part->request,
                                                 .bytes = bytes,
                                                 .parent = scatter->parent,
-                                                .deadline_us = scatter->deadline_us },
+                                                .deadline_us = scatter->deadline_us,
+                                                .impatient = scatter->impatient },
                        part_done, part);
     }
     part_is_in(scatter);

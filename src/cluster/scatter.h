@@ -31,6 +31,7 @@ struct scatter {
     struct placement *placement; /* borrowed */
     struct rpc_call *parent;
     int64_t deadline_us; /* as of shard_request; 0 unless set before scatter_run() */
+    bool impatient;      /* the same */
     const char *method;
     struct scatter_part *parts; /* [count] */
     size_t count;

@@ -100,6 +100,8 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
     channel->has_token = options->token != NULL;
     if (channel->has_token)
         channel->authorization = authorization_of(options->token);
+    channel->away_ms = options->away_ms;
+    atomic_init(&channel->away_since_us, 0);
     *ret_channel = channel;
     return STATUS_OK;
 }
@@ -112,4 +114,46 @@ void rpc_channel_close(struct rpc_channel *channel)
     if (channel->has_token)
         grpc_slice_unref(channel->authorization);
     free(channel);
+}
+
+/* Waiting. ------------------------------------------------------------------------------------ */
+
+struct awaited {
+    struct rpc_tag tag;
+    struct rpc_loop *loop;
+    void (*fn)(void *ctx);
+    void *ctx;
+};
+
+static void on_change(struct rpc_tag *tag, bool ok)
+{
+    struct awaited *awaited = RPC_TAG_OWNER(tag, struct awaited, tag);
+
+    (void)ok; /* false: the time is over */
+    awaited->fn(awaited->ctx);
+    rpc_loop_release(awaited->loop);
+    free(awaited);
+}
+
+void rpc_channel_await(struct rpc_channel *channel, int64_t until_us, void (*fn)(void *ctx),
+                       void *ctx)
+{
+    struct awaited *awaited = malloc(sizeof *awaited);
+    gpr_timespec until = { .tv_sec = until_us / 1000000,
+                           .tv_nsec = (int32_t)(until_us % 1000000 * 1000),
+                           .clock_type = GPR_CLOCK_MONOTONIC };
+
+    assert(awaited != NULL); /* as gRPC's own allocator would */
+    *awaited =
+        (struct awaited){ .tag = { on_change }, .loop = channel->loop, .fn = fn, .ctx = ctx };
+    rpc_loop_hold(channel->loop);
+    rpc_tag_hand_over(&awaited->tag);
+    grpc_channel_watch_connectivity_state(channel->grpc,
+                                          grpc_channel_check_connectivity_state(channel->grpc, 1),
+                                          until, rpc_loop_queue(channel->loop), &awaited->tag);
+}
+
+bool rpc_channel_is_connected(struct rpc_channel *channel)
+{
+    return grpc_channel_check_connectivity_state(channel->grpc, 1) == GRPC_CHANNEL_READY;
 }

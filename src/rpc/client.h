@@ -31,6 +31,7 @@ struct rpc_channel_options {
     int keepalive_ms;         /* silence after which the peer is asked for a sign of life; 10 s */
     int keepalive_timeout_ms; /* how long it may take to give one; 5 s */
     bool own_connection;      /* do not share one with other channels to the same target */
+    int64_t away_ms;          /* see rpc_call_patient(); 0: none is */
 
     struct rpc_tls *tls; /* outlives the channel; NULL, or without an authority: plaintext */
     const char *token;   /* of calls that have no parent; printable ASCII, copied; NULL: none */
@@ -110,6 +111,29 @@ typedef void (*rpc_done)(void *ctx, struct rpc_result *result);
  */
 void rpc_call_unary(struct rpc_channel *channel, const struct rpc_request *request, rpc_done done,
                     void *ctx, struct rpc_client_call **ret_call);
+
+/**
+ * A unary call that outlives a restart of its server: a failure for which the server was away is
+ * not reported, but the call is made again as soon as the server is back, until it has been away
+ * for the channel's away_ms, the deadline is over or the parent is cancelled. So it costs callers
+ * a wait when a server goes, and nothing when it does not come back: later calls fail at once.
+ *
+ * One that is not @repeatable is only sent to a server that is there, and made again only where it
+ * was refused unseen (RPC_SERVER_STARTING, RPC_SERVER_STOPPING): it is done once at most.
+ *
+ * Everything that @request points to lives until @done, and the parent is not finished before.
+ */
+void rpc_call_patient(struct rpc_channel *channel, const struct rpc_request *request,
+                      bool repeatable, rpc_done done, void *ctx);
+
+/** fn(ctx) on the loop when the connection has come or gone, at @until_us (clock_monotonic_us()) at
+ * the latest; connects if there is no connection. The channel stays open until then, and a time far
+ * away holds up rpc_loop_stop(). */
+void rpc_channel_await(struct rpc_channel *channel, int64_t until_us, void (*fn)(void *ctx),
+                       void *ctx);
+
+/** Whether there is a connection, as far as is known. */
+bool rpc_channel_is_connected(struct rpc_channel *channel);
 
 /** The call ends with CANCELLED unless it has ended already. Any thread, any time, repeatedly. */
 void rpc_client_call_cancel(struct rpc_client_call *call);

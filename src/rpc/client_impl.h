@@ -14,6 +14,8 @@ struct rpc_channel {
     grpc_channel *grpc;
     bool has_token;
     grpc_slice authorization; /* "Bearer …", of calls without a parent */
+    int64_t away_ms;
+    _Atomic int64_t away_since_us; /* as patient calls found; 0: it is there */
 };
 
 /* The client's half of one gRPC call. */

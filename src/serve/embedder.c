@@ -236,10 +236,10 @@ static void embed_there(struct embedder *embedder, struct rpc_call *parent,
         return;
     }
     *remote = (struct remote_job){ .n = n, .rows = ret_rows, .done = done, .ctx = ctx };
-    rpc_call_unary(embedder->channel,
-                   &(struct rpc_request){
-                       .service = service, .method = "Embed", .bytes = bytes, .parent = parent },
-                   remote_done, remote, NULL);
+    rpc_call_patient(embedder->channel,
+                     &(struct rpc_request){
+                         .service = service, .method = "Embed", .bytes = bytes, .parent = parent },
+                     true, remote_done, remote);
 }
 
 void embedder_embed(struct embedder *embedder, struct rpc_call *parent,
@@ -359,12 +359,12 @@ static void forward_done(void *ctx, struct rpc_result *result)
 
 static void forward(struct embedder *embedder, struct rpc_call *call, const char *method)
 {
-    rpc_call_unary(embedder->channel,
-                   &(struct rpc_request){ .service = service,
-                                          .method = method,
-                                          .bytes = rpc_take_request_bytes(call),
-                                          .parent = call },
-                   forward_done, call, NULL);
+    rpc_call_patient(embedder->channel,
+                     &(struct rpc_request){ .service = service,
+                                            .method = method,
+                                            .bytes = rpc_take_request_bytes(call),
+                                            .parent = call },
+                     true, forward_done, call);
 }
 
 static void serve_embed(struct rpc_call *call, const ProtobufCMessage *none, void *ctx)

@@ -20,10 +20,10 @@
 struct embedder;
 
 struct embedder_options {
+    const struct rpc_channel_options *peers; /* how to connect to the address; may be NULL */
     const char *address;   /* "" or that of an EmbeddingService; wins over the model */
     const char *model_dir; /* "": embed_model_default_dir() */
     size_t threads;        /* for a model in this process */
-    const struct rpc_channel_options *peers; /* how to connect to that address */
     const char *precision; /* of a model in this process: see embed_precision_parse() */
 };
 

@@ -70,6 +70,11 @@ struct serve_options {
                   "calls of one connection at a time; further ones wait"),                         \
     CONFIG_OPTION(config_, serve.max_message_mb, "max-message-mb", CONFIG_UINT, "64", 4, 256,      \
                   "MiB that a request or a reply may have")
+
+/* Of the servers that call others: see rpc_call_patient(). */
+#define PEER_WAIT_OPTION(config_)                                                                  \
+    CONFIG_OPTION(config_, peer_wait_ms, "peer-wait-ms", CONFIG_UINT, "15000", 0, 600000,          \
+                  "how long calls wait for a shard or an embedder that restarts")
 /* clang-format on */
 
 #endif

@@ -67,6 +67,7 @@ static enum status_code open_security(struct serve *serve, struct status *st)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     if (serve_security_open(serve->options, serve->security, st) == STATUS_OK)
         serve->peers = serve_security_peers(serve->options, serve->security);
+    serve->peers.max_message_bytes = (size_t)serve->options->max_message_mb << 20;
     return st->code;
 }
 

@@ -24,6 +24,7 @@
 
 #include "src/base/status.h"
 #include "src/config/config.h"
+#include "src/rpc/client.h"
 #include "src/rpc/health.h"
 #include "src/rpc/loop.h"
 #include "src/rpc/server.h"

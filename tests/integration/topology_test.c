@@ -21,7 +21,9 @@ static struct test_fixture f;
 
 static void start(void)
 {
-    test_fixture_start(&f, &(struct test_cluster_options){ .shards = 2, .router = true });
+    test_fixture_start(&f, &(struct test_cluster_options){ .shards = 2,
+                                                           .router = true,
+                                                           .router_args = { "--peer-wait-ms=0" } });
 }
 
 static void stop(void)

@@ -46,12 +46,11 @@ static void add(struct rpc_server *server, const ProtobufCServiceDescriptor *des
         rpc_server_open_service(server, descriptor, setup->service);
 }
 
-struct rpc_server *rpc_fixture_server(struct rpc_loop *loop, const struct rpc_fixture_setup *setup,
-                                      char target[64])
+static struct rpc_server *start_at(struct rpc_loop *loop, const struct rpc_fixture_setup *setup,
+                                   const char *address, int *ret_port)
 {
     struct status st = { 0 };
     struct rpc_server *server = NULL;
-    int port = 0;
 
     rpc_server_new(loop, &setup->options, &server, &st);
     assert(st.code == STATUS_OK);
@@ -59,12 +58,27 @@ struct rpc_server *rpc_fixture_server(struct rpc_loop *loop, const struct rpc_fi
     add(server, EMBEDDING, setup);
     if (setup->more != NULL)
         setup->more(server, setup->service);
-    rpc_server_listen(server, "127.0.0.1:0", &port, &st);
+    rpc_server_listen(server, address, ret_port, &st);
     assert(st.code == STATUS_OK);
     rpc_server_start(server, &st);
     assert(st.code == STATUS_OK);
+    return server;
+}
+
+struct rpc_server *rpc_fixture_server(struct rpc_loop *loop, const struct rpc_fixture_setup *setup,
+                                      char target[64])
+{
+    int port = 0;
+    struct rpc_server *server = start_at(loop, setup, "127.0.0.1:0", &port);
+
     snprintf(target, 64, "127.0.0.1:%d", port);
     return server;
+}
+
+struct rpc_server *rpc_fixture_server_at(struct rpc_loop *loop,
+                                         const struct rpc_fixture_setup *setup, const char *address)
+{
+    return start_at(loop, setup, address, NULL);
 }
 
 void rpc_fixture_start(struct rpc_fixture *f, const struct rpc_fixture_setup *setup)

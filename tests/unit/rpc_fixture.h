@@ -42,6 +42,11 @@ void rpc_fixture_stop(struct rpc_fixture *f);
 struct rpc_server *rpc_fixture_server(struct rpc_loop *loop, const struct rpc_fixture_setup *setup,
                                       char target[64]);
 
+/** The same at a known address. */
+struct rpc_server *rpc_fixture_server_at(struct rpc_loop *loop,
+                                         const struct rpc_fixture_setup *setup,
+                                         const char *address);
+
 /** Counts up; waiters wait for a number. */
 struct latch {
     pthread_mutex_t lock;
