@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/version.h"
+
 enum { LINE_MAX_BYTES = 4096, KEY_MAX_BYTES = 64 };
 
 static void *field_of(const struct config_option *option, void *config)
@@ -243,6 +245,7 @@ static void print_help(const struct config_program *program)
     }
     printf("  --%-18s %s\n", "config FILE", "lines 'key = value'");
     printf("  --%-18s %s\n", "print-config", "print what is in force, and exit");
+    printf("  --%-18s %s\n", "version", "print the version, and exit");
 }
 
 static void print_config(const struct config_program *program, void *config)
@@ -259,12 +262,25 @@ static void print_config(const struct config_program *program, void *config)
     }
 }
 
-static bool asks_for_help(int argc, char **argv)
+static bool has_argument(int argc, char **argv, const char *wanted)
 {
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+        if (strcmp(argv[i], wanted) == 0)
             return true;
     return false;
+}
+
+/* Answers --help and --version, whatever else is asked. */
+static bool answer(const struct config_program *program, int argc, char **argv)
+{
+    bool help = has_argument(argc, argv, "--help") || has_argument(argc, argv, "-h");
+    bool version = !help && has_argument(argc, argv, "--version");
+
+    if (help)
+        print_help(program);
+    if (version)
+        printf("%s %s\n", program->name, SUTRA_VERSION);
+    return help || version;
 }
 
 enum status_code config_load(const struct config_program *program, int argc, char **argv,
@@ -274,8 +290,7 @@ enum status_code config_load(const struct config_program *program, int argc, cha
     bool print = false;
 
     *ret_outcome = CONFIG_EXIT;
-    if (asks_for_help(argc, argv)) {
-        print_help(program);
+    if (answer(program, argc, argv)) {
         load_defaults(program, ret_config, st);
         return st->code;
     }

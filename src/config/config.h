@@ -50,7 +50,7 @@ struct config_program {
 /** What the caller does next. */
 enum config_outcome {
     CONFIG_RUN,
-    CONFIG_EXIT, /* --help or --print-config has been answered on standard output */
+    CONFIG_EXIT, /* --help, --version or --print-config has been answered on standard output */
 };
 
 /** Fills @ret_config. INVALID_ARGUMENT names the key, its source and what it takes; then

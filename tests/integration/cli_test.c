@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/base/version.h"
 #include "tests/support/fixture.h"
 
 enum { OK, PARTIAL, USAGE, REFUSED, UNAVAILABLE };
@@ -86,6 +87,16 @@ Test(cli, help_names_every_command, .init = start_empty, .fini = stop, .timeout 
     cr_expect_eq(sutra("--help"), OK);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         cr_expect_not_null(strstr(output.text, commands[i]), "%s", commands[i]);
+}
+
+Test(cli, version_needs_no_server, .init = start_empty, .fini = stop, .timeout = 120)
+{
+    static const char *const lines[] = { "--version", "search --address unix:/nowhere --version" };
+
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        cr_expect_eq(sutra(lines[i]), OK, "sutra %s", lines[i]);
+        cr_expect_str_eq(output.text, "sutra " SUTRA_VERSION "\n");
+    }
 }
 
 static json_t *json_of(const char *line)

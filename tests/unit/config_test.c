@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/base/version.h"
 #include "tests/support/alloc_fault.h"
 
 struct options {
@@ -246,10 +247,17 @@ Test(config, print_config_refuses_what_a_start_would_refuse)
 
 Test(config, help_names_every_option_and_its_default)
 {
-    expect_answered("--help", (const char *const[]){ "sutra-test: a program", "--listen",
-                                                     "where to listen [127.0.0.1:7400]",
-                                                     "--model-folder", "--threads", "--partial",
-                                                     "--config FILE", "--print-config", NULL });
+    expect_answered("--help",
+                    (const char *const[]){ "sutra-test: a program", "--listen",
+                                           "where to listen [127.0.0.1:7400]", "--model-folder",
+                                           "--threads", "--partial", "--config FILE",
+                                           "--print-config", "--version", NULL });
+}
+
+Test(config, version_is_answered_whatever_else_is_asked)
+{
+    expect_answered("--threads 0 --version",
+                    (const char *const[]){ "sutra-test " SUTRA_VERSION "\n", NULL });
 }
 
 Test(config, running_out_of_memory_is_a_status_and_leaks_nothing)

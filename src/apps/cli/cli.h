@@ -30,6 +30,7 @@ struct cli_globals {
     double timeout_s; /* 0: the command's own */
     int color;        /* enum color_choice */
     bool help;
+    bool version;
 };
 
 struct command;

@@ -18,6 +18,7 @@
 #include "src/apps/cli/cli.h"
 #include "src/apps/cli/connect.h"
 #include "src/apps/cli/error_line.h"
+#include "src/base/version.h"
 #include "src/rpc/loop.h"
 
 enum { ARENA_BYTES = 512 * 1024 * 1024 };
@@ -79,6 +80,7 @@ static const struct option GLOBALS[] = {
       .kind = OPTION_FLAG,
       .offset = AT(help),
       .help = "print this" },
+    { .name = "version", .kind = OPTION_FLAG, .offset = AT(version), .help = "print the version" },
     { 0 },
 };
 
@@ -103,8 +105,8 @@ static void print_help(void)
 
 static void print_command_help(const struct command *command)
 {
-    printf("Usage: sutra %s [OPTIONS] %s\n\n%s\n", command->name, command->operands,
-           command->summary);
+    printf("Usage: sutra %s [OPTIONS]%s%s\n\n%s\n", command->name,
+           command->operands[0] != '\0' ? " " : "", command->operands, command->summary);
     if (command->details != NULL)
         printf("\n%s\n", command->details);
     if (command->options != NULL) {
@@ -159,6 +161,18 @@ static bool too_many_or_few(const struct command *command, const struct operands
     return operands->count < command->min_operands || operands->count > command->max_operands;
 }
 
+/* Whether --help or --version was asked, which need neither a server nor operands. */
+static bool answer(const struct cli *cli)
+{
+    if (cli->globals.help && cli->command != NULL)
+        print_command_help(cli->command);
+    else if (cli->globals.help)
+        print_help();
+    else if (cli->globals.version)
+        printf("sutra %s\n", SUTRA_VERSION);
+    return cli->globals.help || cli->globals.version;
+}
+
 /* @arguments: the command's name and what follows it. */
 static enum exit_code run_command(struct cli *cli, const struct operands *arguments)
 {
@@ -174,10 +188,8 @@ static enum exit_code run_command(struct cli *cli, const struct operands *argume
     if (options_parse(groups, 2, (int)arguments->count - 1, arguments->values + 1, false,
                       &cli->arena, &operands, &st) != STATUS_OK)
         return cli_usage(cli, "%s", st.message);
-    if (cli->globals.help) {
-        print_command_help(command);
+    if (answer(cli))
         return SUTRA_EXIT_OK;
-    }
     if (too_many_or_few(command, &operands))
         return cli_usage(cli, "expected %s", command->operands);
     output_init(&cli->out, stdout, (enum color_choice)cli->globals.color);
@@ -194,10 +206,8 @@ static enum exit_code run(struct cli *cli, int argc, char **argv)
     if (options_parse(&globals, 1, argc - 1, argv + 1, true, &cli->arena, &arguments, &st) !=
         STATUS_OK)
         return cli_usage(cli, "%s", st.message);
-    if (arguments.count == 0 && cli->globals.help) {
-        print_help();
+    if (arguments.count == 0 && answer(cli))
         return SUTRA_EXIT_OK;
-    }
     if (arguments.count == 0)
         return cli_usage(cli, "no command");
     cli->command = find_command(arguments.values[0]);

@@ -242,7 +242,7 @@ void options_print_help(const struct option *options, FILE *out)
             width = 0;
         }
         fprintf(out, "%*s%s", HELP_COLUMN - width, "", o->help);
-        if (o->standard != NULL)
+        if (o->standard != NULL && o->standard[0] != '\0')
             fprintf(out, " (default %s)", o->standard);
         fputc('\n', out);
     }

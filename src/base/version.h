@@ -1,0 +1,10 @@
+#ifndef SUTRA_BASE_VERSION_H
+#define SUTRA_BASE_VERSION_H
+
+/**
+ * The release, in this one place: --version prints it, and packages, manual pages and images ask
+ * the programs. MAJOR.MINOR.PATCH as on semver.org.
+ */
+#define SUTRA_VERSION "0.1.0"
+
+#endif
