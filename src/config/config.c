@@ -279,7 +279,7 @@ static bool answer(const struct config_program *program, int argc, char **argv)
     if (help)
         print_help(program);
     if (version)
-        printf("%s %s\n", program->name, SUTRA_VERSION);
+        printf("%s %s (%s)\n", program->name, SUTRA_VERSION, SUTRA_RELEASE_DATE);
     return help || version;
 }
 

@@ -95,7 +95,7 @@ Test(cli, version_needs_no_server, .init = start_empty, .fini = stop, .timeout =
 
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         cr_expect_eq(sutra(lines[i]), OK, "sutra %s", lines[i]);
-        cr_expect_str_eq(output.text, "sutra " SUTRA_VERSION "\n");
+        cr_expect_str_eq(output.text, "sutra " SUTRA_VERSION " (" SUTRA_RELEASE_DATE ")\n");
     }
 }
 

@@ -256,8 +256,9 @@ Test(config, help_names_every_option_and_its_default)
 
 Test(config, version_is_answered_whatever_else_is_asked)
 {
-    expect_answered("--threads 0 --version",
-                    (const char *const[]){ "sutra-test " SUTRA_VERSION "\n", NULL });
+    expect_answered(
+        "--threads 0 --version",
+        (const char *const[]){ "sutra-test " SUTRA_VERSION " (" SUTRA_RELEASE_DATE ")\n", NULL });
 }
 
 Test(config, running_out_of_memory_is_a_status_and_leaks_nothing)

@@ -169,7 +169,7 @@ static bool answer(const struct cli *cli)
     else if (cli->globals.help)
         print_help();
     else if (cli->globals.version)
-        printf("sutra %s\n", SUTRA_VERSION);
+        printf("sutra %s (%s)\n", SUTRA_VERSION, SUTRA_RELEASE_DATE);
     return cli->globals.help || cli->globals.version;
 }
 
