@@ -12,6 +12,7 @@
 #include "src/rpc/reflection.h"
 #include "src/serve/audit.h"
 #include "src/serve/limits.h"
+#include "src/serve/notify.h"
 
 /* The first signal, from whichever thread took it: libraries have threads that began before main()
  * and block nothing, so that a mask would not keep the default effect away. */
@@ -210,7 +211,9 @@ enum status_code serve_run(struct serve *serve, const char *program, struct stat
 
     set_ready(serve);
     print_ready(program, serve->options->listen, serve->port);
+    notify_manager("READY=1");
     number = wait_for_signal();
+    notify_manager("STOPPING=1");
     log_line(LOG_INFO, "stopping", LOG_TEXT("program", program), LOG_NUMBER("signal", number));
     rpc_health_retire(serve->health, "liveness");
     drain(serve);

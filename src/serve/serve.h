@@ -70,9 +70,9 @@ enum status_code serve_listen(struct serve *serve, struct status *st);
 void serve_set_reach(struct serve *serve, bool within_reach);
 
 /**
- * Prints "<program> ready on <address>" with the real port, and serves until a signal: then health
- * says NOT_SERVING for drain_ms, then new calls are refused and running ones get their grace. A
- * second signal, at whatever time, ends the process at once.
+ * Prints "<program> ready on <address>" with the real port, tells a service manager (notify.h), and
+ * serves until a signal: then health says NOT_SERVING for drain_ms, then new calls are refused and
+ * running ones get their grace. A second signal, at whatever time, ends the process at once.
  */
 enum status_code serve_run(struct serve *serve, const char *program, struct status *st);
 
