@@ -68,6 +68,7 @@ static enum status_code open_channel(struct client *client, const struct client_
 {
     const struct rpc_channel_options channel = {
         .tls = client->tls,
+        .tls_name = is_given(options->tls_server_name) ? options->tls_server_name : NULL,
         .token = is_given(options->token) ? options->token : NULL,
         .insecure = options->insecure,
     };

@@ -42,6 +42,8 @@ struct client_options {
     const char *tls_ca;
     const char *tls_cert;
     const char *tls_key;
+    const char *tls_server_name; /* instead of the host's, for a way that the name does not show:
+                                  * a forwarded port, a Unix socket */
     void (*warn)(const char *message); /* told of expired certificates and keys that all can read */
 
     const char *token; /* says who calls; NULL or "": nobody in particular */

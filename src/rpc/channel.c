@@ -25,15 +25,20 @@ static int or_default(int value, int fallback)
     return value != 0 ? value : fallback;
 }
 
+static grpc_arg string(const char *key, const char *value)
+{
+    return (grpc_arg){ .type = GRPC_ARG_STRING,
+                       .key = (char *)(uintptr_t)key,
+                       .value.string = (char *)(uintptr_t)value };
+}
+
 static grpc_channel *create(const char *target, const struct rpc_channel_options *options)
 {
     int max_message = or_default((int)options->max_message_bytes, 64 * MIB);
     grpc_arg args[] = {
         integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message),
-        integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
-        integer(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
-        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1), integer(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
+        integer(GRPC_ARG_ENABLE_CHANNELZ, 0), integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
         integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         integer(GRPC_ARG_KEEPALIVE_TIME_MS, or_default(options->keepalive_ms, 10 * 1000)),
         integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, or_default(options->keepalive_timeout_ms, 5 * 1000)),
@@ -44,8 +49,10 @@ static grpc_channel *create(const char *target, const struct rpc_channel_options
         integer(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5 * 1000),
         integer(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500),
         integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options->own_connection),
+        string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, options->tls_name), /* last: not always given */
     };
-    grpc_channel_args list = { .num_args = sizeof args / sizeof args[0], .args = args };
+    size_t count = sizeof args / sizeof args[0] - (options->tls_name == NULL);
+    grpc_channel_args list = { .num_args = count, .args = args };
     grpc_channel_credentials *credentials = tls_channel_credentials(options->tls);
     grpc_channel *channel = grpc_channel_create(target, credentials, &list);
 
@@ -97,6 +104,7 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     channel->loop = loop;
     channel->grpc = create(target, options);
+    channel->tls = rpc_tls_connects(options->tls);
     channel->has_token = options->token != NULL;
     if (channel->has_token)
         channel->authorization = authorization_of(options->token);

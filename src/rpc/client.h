@@ -33,10 +33,11 @@ struct rpc_channel_options {
     bool own_connection;      /* do not share one with other channels to the same target */
     int64_t away_ms;          /* see rpc_call_patient(); 0: none is */
 
-    struct rpc_tls *tls; /* outlives the channel; NULL, or without an authority: plaintext */
-    const char *token;   /* of calls that have no parent; printable ASCII, copied; NULL: none */
-    bool passes_tokens;  /* calls may have parents that came with one */
-    bool insecure;       /* tokens may travel in plaintext to another machine */
+    struct rpc_tls *tls;  /* outlives the channel; NULL, or without an authority: plaintext */
+    const char *tls_name; /* must stand in the server's certificate; NULL: the target's host */
+    const char *token;    /* of calls that have no parent; printable ASCII, copied; NULL: none */
+    bool passes_tokens;   /* calls may have parents that came with one */
+    bool insecure;        /* tokens may travel in plaintext to another machine */
 };
 
 /** @target is "host:port" or "unix:/path". @loop outlives the channel. @options may be NULL. Does

@@ -157,7 +157,9 @@ void client_half_init(struct client_half *half, struct rpc_channel *channel,
                       const struct rpc_request *request, rpc_done done, void *ctx)
 {
     assert(request->message == NULL || request->bytes == NULL);
-    *half = (struct client_half){ .loop = channel->loop, .done = done, .ctx = ctx };
+    *half = (struct client_half){
+        .loop = channel->loop, .tls = channel->tls, .done = done, .ctx = ctx
+    };
     half->message = grpc_empty_slice();
     half->parent = request->parent;
     half->request = request->message != NULL ? rpc_bytes_pack(request->message) : request->bytes;
@@ -278,6 +280,38 @@ static enum status_code code_of(const struct client_half *half)
     return (enum status_code)half->code;
 }
 
+/* What gRPC's words for a connection that did not come about mean to who has to mend it. */
+static const struct {
+    const char *words;
+    bool tls;
+    const char *meaning;
+} connection_errors[] = {
+    { "certificate verify failed", true,
+      "the server's certificate has expired, or is not from an authority in --tls-ca" },
+    { "wrong version number", true, "the server does not speak TLS" },
+    { "Socket closed", true, "the server may want a certificate (--tls-cert, --tls-key)" },
+    { "Connection reset", true, "the server may want a certificate (--tls-cert, --tls-key)" },
+    { "Broken pipe", true, "the server may want a certificate (--tls-cert, --tls-key)" },
+    { "Socket closed", false, "the server may want TLS (--tls-ca)" },
+    { "Connection reset", false, "the server may want TLS (--tls-ca)" },
+};
+
+static void explain_connection(const struct client_half *half, struct status *st)
+{
+    static const char start[] = "failed to connect";
+    size_t length = strlen(st->message);
+
+    if (strncmp(st->message, start, sizeof start - 1) != 0)
+        return;
+    for (size_t i = 0; i < sizeof connection_errors / sizeof connection_errors[0]; i++)
+        if (connection_errors[i].tls == half->tls &&
+            strstr(st->message, connection_errors[i].words) != NULL) {
+            snprintf(st->message + length, sizeof st->message - length, ": %s",
+                     connection_errors[i].meaning);
+            return;
+        }
+}
+
 static void explain(const struct client_half *half, bool missing_reply, struct rpc_result *result)
 {
     enum status_code code = code_of(half);
@@ -287,6 +321,8 @@ static void explain(const struct client_half *half, bool missing_reply, struct r
                    (const char *)GRPC_SLICE_START_PTR(half->message));
         result->details = find_details(half);
         read_details(result->details, &result->status);
+        if (code == STATUS_UNAVAILABLE && result->details == NULL)
+            explain_connection(half, &result->status);
     } else if (missing_reply) {
         status_set(&result->status, STATUS_INTERNAL, "the server answered OK without a message");
     }

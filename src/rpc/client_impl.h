@@ -12,6 +12,7 @@
 struct rpc_channel {
     struct rpc_loop *loop;
     grpc_channel *grpc;
+    bool tls;
     bool has_token;
     grpc_slice authorization; /* "Bearer …", of calls without a parent */
     int64_t away_ms;
@@ -22,6 +23,7 @@ struct rpc_channel {
 struct client_half {
     struct rpc_loop *loop; /* held */
     grpc_call *grpc;
+    bool tls;
     struct rpc_call *parent; /* referenced; may be NULL */
     atomic_bool cancelled;   /* by us */
 

@@ -1,5 +1,7 @@
 #include "src/serve/audit.h"
 
+#include <string.h>
+
 #include "src/base/clock.h"
 #include "src/log/log.h"
 #include "src/log/log_limit.h"
@@ -42,10 +44,12 @@ bool audit_call(const struct rpc_call_summary *summary)
 
 void audit_grpc(const char *message)
 {
+    static const char handshake[] = "Handshake failed";
+    bool failed = strncmp(message, handshake, sizeof handshake - 1) == 0;
     uint64_t suppressed;
 
     if (log_limit_take(&refusals, clock_monotonic_us(), &suppressed))
-        log_line(LOG_WARN, "grpc", LOG_TEXT("message", message),
+        log_line(LOG_WARN, failed ? "tls_handshake_failed" : "grpc", LOG_TEXT("message", message),
                  LOG_NUMBER("suppressed", suppressed));
 }
 

@@ -15,7 +15,8 @@
  * else needs to be said of it. */
 bool audit_call(const struct rpc_call_summary *summary);
 
-/** What gRPC itself has to say, above all of connections that did not come about. */
+/** What gRPC itself has to say, above all of connections that did not come about (it does not tell
+ * whose they would have been). */
 void audit_grpc(const char *message);
 
 /** Says how many lines were left out since the last one. */

@@ -29,6 +29,7 @@ fuzz_fn fuzz_concept;    /* concept_wire_decode() */
 fuzz_fn fuzz_distance;   /* distance_read() */
 fuzz_fn fuzz_topology;   /* topology_parse() */
 fuzz_fn fuzz_config;     /* the file of --config */
+fuzz_fn fuzz_tokens;     /* the file of --tokens */
 fuzz_fn fuzz_vocabulary; /* vocab.txt */
 fuzz_fn fuzz_text;       /* tokenizer_encode() */
 fuzz_fn fuzz_wire;       /* wire_next(), wire_find() */

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/auth/tokens.h"
 #include "src/config/config.h"
 #include "src/embed/tokenizer.h"
 #include "src/ids/topology.h"
@@ -58,6 +59,26 @@ int fuzz_config(const uint8_t *data, size_t size)
     fuzz_require(options.listen != NULL, "strings are never NULL");
     fuzz_require(options.threads >= 1 && options.threads <= 64, "numbers are within their range");
     config_deinit(&program, &options);
+    return 0;
+}
+
+/* ---- Files of tokens ---- */
+
+int fuzz_tokens(const uint8_t *data, size_t size)
+{
+    struct tokens *tokens = NULL;
+    struct status st = { 0 };
+
+    if (tokens_parse((const char *)data, size, &tokens, &st) != STATUS_OK) {
+        fuzz_require(tokens == NULL, "a refused file is none");
+        fuzz_require(st.message[0] != '\0', "it says why");
+        return 0;
+    }
+    fuzz_require(tokens_count(tokens) >= 1 && tokens_count(tokens) <= TOKENS_MAX,
+                 "there are tokens, and not too many");
+    fuzz_require(tokens_find(tokens, (const char *)data, size) == NULL,
+                 "a file is not the token whose digest it holds");
+    tokens_close(tokens);
     return 0;
 }
 

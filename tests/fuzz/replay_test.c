@@ -342,6 +342,11 @@ Test(fuzz, configurations)
     replay("config", fuzz_config, NULL, CASES);
 }
 
+Test(fuzz, tokens)
+{
+    replay("tokens", fuzz_tokens, NULL, CASES);
+}
+
 Test(fuzz, vocabularies)
 {
     replay("vocabulary", fuzz_vocabulary, NULL, CASES);

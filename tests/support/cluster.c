@@ -21,7 +21,7 @@ static const char ROUTER[] = "router/sutra-router";
 /* A bound for broken programs, generous because sanitizers and a busy machine are slow. */
 static const int64_t READY_TIMEOUT_US = 60 * 1000000LL;
 
-enum { ARGV_MAX = 32 };
+enum { ARGV_MAX = 64 };
 
 struct arguments {
     const char *argv[ARGV_MAX];
@@ -50,8 +50,10 @@ static void become(const char *const *argv, int output, int error)
     _exit(127);
 }
 
+enum { ERRORS_TO_OUTPUT = -1 };
+
 /* Returns the child; the read end of its standard output is in *ret_output. */
-static pid_t spawn(const char *const *argv, bool with_errors, int *ret_output)
+static pid_t spawn(const char *const *argv, int error, int *ret_output)
 {
     int ends[2];
     pid_t pid;
@@ -60,7 +62,7 @@ static pid_t spawn(const char *const *argv, bool with_errors, int *ret_output)
     pid = fork();
     cr_assert_geq(pid, 0, "fork: %s", strerror(errno));
     if (pid == 0)
-        become(argv, ends[1], with_errors ? ends[1] : STDERR_FILENO);
+        become(argv, ends[1], error == ERRORS_TO_OUTPUT ? ends[1] : error);
     close(ends[1]);
     *ret_output = ends[0];
     return pid;
@@ -92,19 +94,63 @@ static bool read_line(int fd, char *line, size_t size)
     return false;
 }
 
-void test_process_start(struct test_process *process, const char *const *argv)
+static void start_process(struct test_process *process, const char *const *argv, int error)
 {
     const char *name = strrchr(argv[0], '/') + 1;
     char line[TEST_ADDRESS_SIZE + 64];
     char expected[64];
     int output;
 
-    process->pid = spawn(argv, false, &output);
+    process->pid = spawn(argv, error, &output);
     cr_assert(read_line(output, line, sizeof line), "%s did not become ready", name);
     close(output);
     snprintf(expected, sizeof expected, "%s ready on ", name);
     cr_assert_eq(strncmp(line, expected, strlen(expected)), 0, "%s said: %s", name, line);
     snprintf(process->address, sizeof process->address, "%s", line + strlen(expected));
+}
+
+void test_process_start(struct test_process *process, const char *const *argv)
+{
+    start_process(process, argv, STDERR_FILENO);
+}
+
+void test_process_start_logged(struct test_process *process, const char *const *argv,
+                               const char *log)
+{
+    int error = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    cr_assert_geq(error, 0, "open %s: %s", log, strerror(errno));
+    start_process(process, argv, error);
+    close(error);
+}
+
+static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+    (void)stat;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void test_remove_folder(const char *folder)
+{
+    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+char *test_read_file(const char *path)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *copy = open_memstream(&text, &size);
+    FILE *file = fopen(path, "r");
+    int c;
+
+    cr_assert_not_null(file, "open %s: %s", path, strerror(errno));
+    while ((c = getc(file)) != EOF)
+        putc(c, copy);
+    fclose(file);
+    fclose(copy);
+    return text;
 }
 
 void test_process_spawn(struct test_process *process, const char *const *argv)
@@ -138,7 +184,7 @@ void test_run(const char *const *argv, struct test_output *ret_output)
     ssize_t got;
     int output;
 
-    process.pid = spawn(argv, true, &output);
+    process.pid = spawn(argv, ERRORS_TO_OUTPUT, &output);
     while ((got = read(output, ret_output->text + length, sizeof ret_output->text - 1 - length)) >
            0)
         length += (size_t)got;
@@ -158,6 +204,18 @@ static void add_model(struct arguments *arguments, const struct test_cluster *cl
     add(arguments, no_model);
 }
 
+static void start_member(const struct test_cluster *cluster, struct test_process *process,
+                         const struct arguments *arguments)
+{
+    char log[96];
+
+    snprintf(log, sizeof log, "%s/log", cluster->folder);
+    if (cluster->options.log)
+        test_process_start_logged(process, arguments->argv, log);
+    else
+        test_process_start(process, arguments->argv);
+}
+
 static void start_shard(struct test_cluster *cluster, unsigned shard)
 {
     char data[96];
@@ -174,7 +232,7 @@ static void start_shard(struct test_cluster *cluster, unsigned shard)
                                    cluster->topology, "--shard", number, NULL });
     add_model(&arguments, cluster, no_model, sizeof no_model);
     add_all(&arguments, cluster->options.shard_args);
-    test_process_start(&cluster->shards[shard], arguments.argv);
+    start_member(cluster, &cluster->shards[shard], &arguments);
 }
 
 static void start_router(struct test_cluster *cluster)
@@ -188,7 +246,7 @@ static void start_router(struct test_cluster *cluster)
                                                cluster->topology, NULL });
     add_model(&arguments, cluster, no_model, sizeof no_model);
     add_all(&arguments, cluster->options.router_args);
-    test_process_start(&cluster->router, arguments.argv);
+    start_member(cluster, &cluster->router, &arguments);
 }
 
 void test_cluster_write_topology(struct test_cluster *cluster, const char *json)
@@ -230,14 +288,6 @@ void test_cluster_start(struct test_cluster *cluster, const struct test_cluster_
         start_router(cluster);
 }
 
-static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *ftw)
-{
-    (void)stat;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 void test_cluster_stop(struct test_cluster *cluster)
 {
     if (cluster->folder[0] == '\0')
@@ -247,7 +297,7 @@ void test_cluster_stop(struct test_cluster *cluster)
     for (unsigned i = 0; i < cluster->options.shards; i++)
         if (cluster->shards[i].pid != 0)
             cr_expect_eq(test_process_stop(&cluster->shards[i]), 0, "shard %u ends orderly", i);
-    nftw(cluster->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    test_remove_folder(cluster->folder);
     cluster->folder[0] = '\0';
 }
 

@@ -15,12 +15,13 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { TEST_CLUSTER_MAX_SHARDS = 8, TEST_CLUSTER_ARGS = 8, TEST_ADDRESS_SIZE = 128 };
+enum { TEST_CLUSTER_MAX_SHARDS = 8, TEST_CLUSTER_ARGS = 24, TEST_ADDRESS_SIZE = 128 };
 
 struct test_cluster_options {
     unsigned shards; /* 1 to TEST_CLUSTER_MAX_SHARDS */
     bool model;      /* load the one that deploy/fetch-model brought; else there is none */
     bool router;     /* else the test talks to shard 0 */
+    bool log;        /* standard error of all goes to <folder>/log instead of the test's */
     const char *shard_args[TEST_CLUSTER_ARGS];  /* further ones, NULL behind the last */
     const char *router_args[TEST_CLUSTER_ARGS]; /* the same */
 };
@@ -64,6 +65,16 @@ void test_cluster_write_topology(struct test_cluster *cluster, const char *json)
 /** Starts @argv[0] (a path below the working folder; NULL ends the list) and waits for its ready
  * line. */
 void test_process_start(struct test_process *process, const char *const *argv);
+
+/** The same with its standard error appended to a file. */
+void test_process_start_logged(struct test_process *process, const char *const *argv,
+                               const char *log);
+
+/** Removes a folder with all that is in it. */
+void test_remove_folder(const char *folder);
+
+/** A file's bytes with a NUL behind them, to be freed. */
+char *test_read_file(const char *path);
 
 /** SIGTERM, and the exit status; -1 for a process that a signal ended. */
 int test_process_stop(struct test_process *process);

@@ -24,6 +24,7 @@ struct cli_globals {
     const char *tls_ca;
     const char *tls_cert;
     const char *tls_key;
+    const char *tls_server_name;
     const char *token_file;
     bool insecure;
     bool json;

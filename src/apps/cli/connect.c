@@ -45,6 +45,7 @@ enum status_code cli_connect(struct cli *cli, struct status *st)
         .tls_ca = given_or(globals->tls_ca, "SUTRA_TLS_CA"),
         .tls_cert = given_or(globals->tls_cert, "SUTRA_TLS_CERT"),
         .tls_key = given_or(globals->tls_key, "SUTRA_TLS_KEY"),
+        .tls_server_name = globals->tls_server_name,
         .warn = warn,
         .token = token,
         .insecure = globals->insecure,
