@@ -33,13 +33,29 @@ static void say_admin(const struct rpc_call_summary *summary)
              LOG_NUMBER("duration_us", summary->duration_us));
 }
 
+/* Of a method that asks for no token. NOT_FOUND and a caller that has gone are no failures. */
+static void say_open_failed(const struct rpc_call_summary *summary)
+{
+    enum status_code code = summary->status->code;
+    uint64_t suppressed;
+
+    if (code == STATUS_OK || code == STATUS_NOT_FOUND || summary->cancelled ||
+        !log_limit_take(&refusals, clock_monotonic_us(), &suppressed))
+        return;
+    log_line(LOG_WARN, "open_call_failed", LOG_TEXT("peer", summary->peer),
+             LOG_TEXT("method", summary->method), LOG_TEXT("code", status_code_name(code)),
+             LOG_TEXT("message", summary->status->message), LOG_NUMBER("suppressed", suppressed));
+}
+
 bool audit_call(const struct rpc_call_summary *summary)
 {
     if (summary->refused)
         say_refused(summary);
+    else if (summary->role == ROLE_ANYONE)
+        say_open_failed(summary);
     else if (summary->role == ROLE_ADMIN)
         say_admin(summary);
-    return summary->refused;
+    return summary->refused || summary->role == ROLE_ANYONE;
 }
 
 void audit_grpc(const char *message)

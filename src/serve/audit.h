@@ -2,17 +2,17 @@
 #define SUTRA_SERVE_AUDIT_H
 
 /**
- * One line per call, or connection, that was refused, and per call that an admin made: who, from
- * where, what, and why not.
+ * One line per call, or connection, that was refused, and per call that only an admin may make:
+ * who, from where, what, and why not.
  *
- * Lines about refusals are limited (src/log/log_limit.h), since whoever reaches the port can cause
- * them. No line holds a token, nor a part of one. Any thread.
+ * What whoever reaches the port can cause is limited in number (src/log/log_limit.h): refusals, and
+ * failures of methods that ask for no token. No line holds a token, nor a part of one. Any thread.
  */
 
 #include "src/rpc/server.h"
 
-/** Writes the line of a call that ended, if it is worth one. True if it was refused: then nothing
- * else needs to be said of it. */
+/** Writes the line of a call that ended, if it is one of these. True if nothing else needs to be
+ * said of it. */
 bool audit_call(const struct rpc_call_summary *summary);
 
 /** What gRPC itself has to say, above all of connections that did not come about (it does not tell

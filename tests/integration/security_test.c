@@ -684,15 +684,19 @@ Test(security, refusals_do_not_fill_the_log, .init = open_folder, .fini = close_
     start_server(ARGUMENTS("--tokens", in_folder("tokens")));
     cr_assert_eq(rpc_loop_start(&loop, &st), STATUS_OK);
     channel = open_channel(loop);
-    for (int i = 0; i < CALLS; i++)
+    for (int i = 0; i < CALLS; i++) {
         call_with(channel, "sutra.v1.AdminService", "GetLimits", NULL);
+        call_with(channel, "grpc.health.v1.Health", "Check", NULL);
+    }
     rpc_channel_close(channel);
     rpc_loop_stop(loop);
     cr_expect_eq(test_process_stop(&t.server), 0);
     text = test_read_file(t.log);
-    for (const char *at = text; (at = strstr(at, "event=call_refused")) != NULL; at++)
+    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
         lines++;
     cr_expect(lines > 0 && lines < MOST, "%zu lines", lines);
+    cr_expect_not_null(strstr(text, "event=call_refused"));
+    cr_expect_not_null(strstr(text, "event=open_call_failed"));
     cr_expect(strstr(text, "refusals_not_logged suppressed=") != NULL, "the rest is counted");
     free(text);
 }
