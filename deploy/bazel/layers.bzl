@@ -4,7 +4,7 @@
     cluster  client                the public verbs; the typed client
     serve                          what the servers share
     rpc    store  vector  embed    libraries; none knows another
-    ids  config  log  auth         small services; rpc knows auth
+    ids config log metrics auth    small services; rpc knows auth
     base                           libc only
 """
 
@@ -15,3 +15,9 @@ TESTS = ["//tests:__subpackages__", "//bench:__subpackages__"]
 CLUSTER = ["//src/cluster:__pkg__"] + PROGRAMS + TESTS
 
 SERVE = ["//src/serve:__pkg__"] + CLUSTER
+
+LIBRARIES = [
+    "//src/embed:__pkg__",
+    "//src/rpc:__pkg__",
+    "//src/store:__pkg__",
+] + SERVE
