@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <regex.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@ static const char *captured(void)
     close(STDERR_FILENO);
     while ((got = read(read_end, text + length, TEXT_MAX - length)) > 0)
         length += (size_t)got;
+    close(read_end);
     text[length] = '\0';
     return text;
 }
@@ -110,6 +112,110 @@ Test(log, an_unwritable_standard_error_fails_nobody)
 {
     close(STDERR_FILENO);
     log_line(LOG_INFO, "x", LOG_NUMBER("n", 1));
+}
+
+/* ---- JSON ---- */
+
+/* One line, parsed; the caller's. */
+static json_t *captured_json(void)
+{
+    json_error_t error;
+    const char *text = captured();
+    json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+
+    cr_assert_not_null(line, "%s: %s", error.text, text);
+    cr_assert_eq(strchr(text, '\n'), text + strlen(text) - 1, "%s", text);
+    return line;
+}
+
+static const char *text_of(const json_t *line, const char *key)
+{
+    const char *text = json_string_value(json_object_get(line, key));
+
+    cr_assert_not_null(text, "%s", key);
+    return text;
+}
+
+Test(log, a_line_as_json)
+{
+    json_t *line;
+
+    capture();
+    log_set_format(LOG_JSON);
+    log_line(LOG_WARN, "call_failed", LOG_TEXT("method", "Get"), LOG_NUMBER("shard", -3),
+             LOG_TEXT("message", "say \"hi\" \\ \n\x1b\x7f Zażółć 月"));
+    line = captured_json();
+    cr_expect(matches(text_of(line, "time"), "^[0-9-]{10}T[0-9:]{8}\\.[0-9]{3}Z$"));
+    cr_expect_str_eq(text_of(line, "level"), "warn");
+    cr_expect_str_eq(text_of(line, "event"), "call_failed");
+    cr_expect_str_eq(text_of(line, "method"), "Get");
+    cr_expect_eq(json_integer_value(json_object_get(line, "shard")), -3);
+    cr_expect_str_eq(text_of(line, "message"), "say \"hi\" \\ \n\x1b\x7f Zażółć 月");
+    json_decref(line);
+}
+
+Test(log, json_has_no_bytes_that_are_no_text)
+{
+    json_t *line;
+
+    capture();
+    log_set_format(LOG_JSON);
+    log_line(LOG_INFO, "x", LOG_TEXT("v", "a\xff\xc3"));
+    line = captured_json();
+    cr_expect_str_eq(text_of(line, "v"), "a\uFFFD\uFFFD");
+    json_decref(line);
+}
+
+static void expect_cut(char *line, const char *text)
+{
+    json_error_t error;
+    json_t *json = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+    const char *got;
+
+    cr_assert_not_null(json, "%s: %s", error.text, line);
+    got = text_of(json, "v");
+    cr_expect_geq(strlen(got), 3900);
+    cr_expect_eq(strncmp(got, text, strlen(got)), 0);
+    json_decref(json);
+}
+
+static void fill(char *text, size_t length)
+{
+    memset(text, 'x', length % 3);
+    for (size_t at = length % 3; at < length; at += 3)
+        memcpy(text + at, "月", 4);
+}
+
+/* The cut moves over a character of three bytes, and over what is left for further fields. */
+Test(log, a_line_of_json_is_cut_and_whole)
+{
+    enum { FIRST = 3990, LAST = 4060 };
+    static char text[3 * LAST];
+    char *rest;
+
+    capture();
+    log_set_format(LOG_JSON);
+    for (size_t length = FIRST; length <= LAST; length++) {
+        fill(text, length);
+        log_line(LOG_INFO, "x", LOG_TEXT("v", text), LOG_NUMBER("n", 7), LOG_TEXT("w", "\"\"\""));
+    }
+    rest = (char *)captured();
+    for (size_t length = FIRST; length <= LAST; length++) {
+        fill(text, length);
+        expect_cut(strsep(&rest, "\n"), text);
+    }
+}
+
+Test(log, formats_have_names)
+{
+    enum log_format format = LOG_JSON;
+
+    cr_expect(log_format_parse("logfmt", &format));
+    cr_expect_eq(format, LOG_LOGFMT);
+    cr_expect(log_format_parse("json", &format));
+    cr_expect_eq(format, LOG_JSON);
+    cr_expect(!log_format_parse("JSON", &format));
+    cr_expect(!log_format_parse("", &format));
 }
 
 enum { THREADS = 4, LINES = 500 };
