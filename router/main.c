@@ -5,6 +5,7 @@
  * Threads          started by        touch
  *   main           -                 opening, signals, closing
  *   loop           serve_open        rpc calls, the cluster library; never blocks
+ *   metrics        serve_run         reads what is counted
  *   embedder       embedder_open     texts, if there is a model in this process
  *   topology watch main              the topology file
  */
@@ -108,6 +109,7 @@ static enum status_code run(void *process, struct status *st)
         return st->code;
     cluster_serve(p->cluster, p->serve.server);
     embedder_serve(p->embedder, &p->serve);
+    metrics_add(&p->serve.metrics, cluster_collect, p->cluster);
     return serve_run(&p->serve, "sutra-router", st);
 }
 

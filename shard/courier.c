@@ -23,7 +23,8 @@ struct courier {
     pthread_cond_t woken;
     bool work; /* something may be in the outbox */
     bool stopping;
-    int64_t pause_ms; /* before the next try; 0 after a success */
+    int64_t blocked_since_us; /* atomic; the first failure since all was delivered; 0: none */
+    int64_t pause_ms;         /* before the next try; 0 after a success */
     /* Shards that failed in this round: what is for them waits, so that it arrives in order. */
     bool failed[TOPOLOGY_MAX_SHARDS];
 };
@@ -192,10 +193,18 @@ static bool wait_for_work(struct courier *courier)
     return go_on;
 }
 
+static void after_success(struct courier *courier)
+{
+    courier->pause_ms = 0;
+    __atomic_store_n(&courier->blocked_since_us, 0, __ATOMIC_RELAXED);
+}
+
 static void after_failure(struct courier *courier, const struct status *st)
 {
-    if (courier->pause_ms == 0)
+    if (courier->pause_ms == 0) {
         log_line(LOG_WARN, "outbox_waits", LOG_TEXT("message", st->message));
+        __atomic_store_n(&courier->blocked_since_us, clock_monotonic_us(), __ATOMIC_RELAXED);
+    }
     courier->pause_ms = courier->pause_ms == 0 ? FIRST_PAUSE_MS : courier->pause_ms * 2;
     if (courier->pause_ms > LONGEST_PAUSE_MS)
         courier->pause_ms = LONGEST_PAUSE_MS;
@@ -208,7 +217,7 @@ static void *run(void *arg)
     while (wait_for_work(courier)) {
         struct status st = { 0 };
         if (deliver_all(courier, &st) == STATUS_OK)
-            courier->pause_ms = 0;
+            after_success(courier);
         else
             after_failure(courier, &st);
     }
@@ -245,6 +254,13 @@ void courier_wake(struct courier *courier)
     courier->work = true;
     pthread_cond_signal(&courier->woken);
     pthread_mutex_unlock(&courier->lock);
+}
+
+int64_t courier_blocked_us(const struct courier *courier)
+{
+    int64_t since_us = __atomic_load_n(&courier->blocked_since_us, __ATOMIC_RELAXED);
+
+    return since_us == 0 ? 0 : clock_monotonic_us() - since_us;
 }
 
 void courier_stop(struct courier *courier)

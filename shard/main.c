@@ -4,6 +4,7 @@
  * Threads                 started by            touch
  *   main                  -                     opening, signals, closing
  *   loop                  serve_open            rpc calls, quick verbs, the cluster library
+ *   metrics               serve_run             reads what is counted
  *   pool [threads]        shard_open            verbs that may block on the disk
  *   embedder              embedder_open         texts, and the verbs that wait for vectors
  *   courier               shard_start           the outbox
@@ -134,6 +135,7 @@ static enum status_code listen_early(struct process *p, struct status *st)
     if (serve_open(&p->config.serve, &p->serve, st) != STATUS_OK)
         return st->code;
     p->serve.peers.away_ms = (int64_t)p->config.peer_wait_ms;
+    p->serve.call_log->shard = (int64_t)p->config.shard;
     cluster_announce(p->serve.server);
     shard_announce(p->serve.server);
     embedder_announce(&p->serve);
@@ -160,6 +162,8 @@ static enum status_code run(void *process, struct status *st)
     cluster_serve(p->cluster, p->serve.server);
     shard_serve(p->shard, p->serve.server);
     embedder_serve(p->embedder, &p->serve);
+    metrics_add(&p->serve.metrics, cluster_collect, p->cluster);
+    metrics_add(&p->serve.metrics, shard_collect, p->shard);
     return serve_run(&p->serve, "sutra-shard", st);
 }
 

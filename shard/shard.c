@@ -15,7 +15,7 @@
 #include "src/log/log.h"
 #include "src/vector/kernel.h"
 
-enum { PATH_BYTES = 4096, OP_QUEUE = 4096 };
+enum { PATH_BYTES = 4096 };
 
 /* Train waits on the pool for other ops on it, and one of those, InstallCodebook, takes as long: of
  * two Trains, and of two installations, one is refused at once. */
@@ -119,7 +119,8 @@ enum status_code shard_open(const struct shard_options *options, struct shard **
     shard->topology = topology_ref(options->topology);
     shard->started_us = clock_monotonic_us();
     if (open_data(shard, st) != STATUS_OK ||
-        pool_start(options->threads + WAITING_THREADS, OP_QUEUE, &shard->pool, st) != STATUS_OK) {
+        pool_start(options->threads + WAITING_THREADS, SHARD_QUEUE, &shard->pool, st) !=
+            STATUS_OK) {
         pool_stop(shard->pool);
         store_close(shard->store);
         index_free(shard->index);

@@ -16,12 +16,15 @@
 #include "src/base/status.h"
 #include "src/cluster/cluster.h"
 #include "src/ids/topology.h"
+#include "src/metrics/metrics.h"
 #include "src/rpc/server.h"
 #include "src/store/store.h"
 
 struct courier;
 struct keeper;
 struct trainer;
+
+enum { SHARD_QUEUE = 4096 }; /* operations that may wait for a thread */
 
 struct shard_options {
     const char *data;          /* folder */
@@ -64,6 +67,9 @@ void shard_serve(struct shard *shard, struct rpc_server *server);
  * Borrows
  * @cluster until shard_stop(). */
 enum status_code shard_start(struct shard *shard, struct cluster *cluster, struct status *st);
+
+/** What it holds and does; @ctx is a started shard. */
+metrics_collect_fn shard_collect;
 
 /** After the server was shut down: ends the threads. */
 void shard_stop(struct shard *shard);

@@ -129,3 +129,13 @@ void pool_push(struct pool *pool, struct pool_job *job)
 {
     push(pool, job, false);
 }
+
+size_t pool_waiting(struct pool *pool)
+{
+    size_t waiting;
+
+    pthread_mutex_lock(&pool->lock);
+    waiting = pool->waiting;
+    pthread_mutex_unlock(&pool->lock);
+    return waiting;
+}

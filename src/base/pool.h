@@ -30,6 +30,9 @@ void pool_stop(struct pool *pool);
 /** False when the queue is full. Any thread. */
 bool pool_offer(struct pool *pool, struct pool_job *job);
 
+/** Jobs that no thread has taken yet. Any thread. */
+size_t pool_waiting(struct pool *pool);
+
 /** Queues whatever the limit: for the next step of a call that was let in. Any thread. */
 void pool_push(struct pool *pool, struct pool_job *job);
 

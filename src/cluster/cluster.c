@@ -12,8 +12,14 @@ enum status_code cluster_new(const struct cluster_options *options, struct clust
 
     if (cluster == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
-    if (placement_new(options->loop, options->topology, options->peers, &options->local,
-                      &cluster->placement, st) != STATUS_OK) {
+    cluster->meter = cluster_meter_new();
+    if (cluster->meter == NULL)
+        status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else
+        placement_new(options->loop, options->topology, options->peers, &options->local,
+                      cluster->meter, &cluster->placement, st);
+    if (st->code != STATUS_OK) {
+        cluster_meter_unref(cluster->meter);
         free(cluster);
         return st->code;
     }
@@ -31,6 +37,7 @@ void cluster_free(struct cluster *cluster)
     if (cluster == NULL)
         return;
     placement_unref(cluster->placement);
+    cluster_meter_unref(cluster->meter);
     pthread_mutex_destroy(&cluster->lock);
     free(cluster);
 }
@@ -51,8 +58,8 @@ enum status_code cluster_set_topology(struct cluster *cluster, struct topology *
     struct placement *fresh;
     struct placement *other; /* the one that is let go: the old, or the fresh if it is refused */
 
-    if (placement_new(cluster->loop, topology, cluster->peers, &cluster->local, &fresh, st) !=
-        STATUS_OK)
+    if (placement_new(cluster->loop, topology, cluster->peers, &cluster->local, cluster->meter,
+                      &fresh, st) != STATUS_OK)
         return st->code;
     pthread_mutex_lock(&cluster->lock);
     other = fresh;

@@ -19,6 +19,7 @@
 #include "src/base/status.h"
 #include "src/cluster/placement.h"
 #include "src/ids/topology.h"
+#include "src/metrics/metrics.h"
 #include "src/rpc/loop.h"
 #include "src/rpc/server.h"
 #include "src/serve/embedder.h"
@@ -45,6 +46,9 @@ void cluster_announce(struct rpc_server *server);
 
 /** Opens them. */
 void cluster_serve(struct cluster *cluster, struct rpc_server *server);
+
+/** What it knows of the shards in other processes; @ctx is a cluster. */
+metrics_collect_fn cluster_collect;
 
 /** From now on calls see @topology (a reference is taken); FAILED_PRECONDITION unless its epoch is
  * greater than the one in force. Any thread. */

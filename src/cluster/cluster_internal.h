@@ -21,6 +21,7 @@ struct cluster {
     struct embedder *embedder;
     const struct rpc_channel_options *peers;
     struct local_shard local;
+    struct cluster_meter *meter;
     pthread_mutex_t lock; /* of placement */
     struct placement *placement;
 };

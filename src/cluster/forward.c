@@ -55,6 +55,7 @@ static void forward_done(void *ctx, struct rpc_result *result)
 
 void verb_forward(struct verb *verb, uint32_t shard, const char *method)
 {
+    metrics_observe(&verb->placement->meter->fan_out, 1);
     placement_call(verb->placement, shard,
                    &(struct shard_request){ .method = method,
                                             .bytes = rpc_take_request_bytes(verb->call),

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/clock.h"
 #include "src/rpc/call.h"
 #include "sutra/internal/v1/shard_service.pb-c.h"
 
@@ -36,10 +37,19 @@ static uint32_t count_most_slots(const struct topology *topology)
     return most;
 }
 
+static bool add_meters(const struct placement *placement)
+{
+    bool ok = true;
+
+    for (uint32_t i = 0; ok && i < placement->topology->shard_count; i++)
+        ok = cluster_meter_add(placement->meter, i);
+    return ok;
+}
+
 enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
                                const struct rpc_channel_options *peers,
-                               const struct local_shard *local, struct placement **ret,
-                               struct status *st)
+                               const struct local_shard *local, struct cluster_meter *meter,
+                               struct placement **ret, struct status *st)
 {
     struct placement *placement = calloc(1, sizeof *placement);
 
@@ -47,11 +57,12 @@ enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     placement->refs = 1;
     placement->topology = topology_ref(topology);
+    placement->meter = cluster_meter_ref(meter);
     placement->most_slots = count_most_slots(topology);
     if (local != NULL)
         placement->local = *local;
     placement->channels = calloc(topology->shard_count, sizeof(struct rpc_channel *));
-    if (placement->channels == NULL)
+    if (placement->channels == NULL || !add_meters(placement))
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     else
         open_channels(placement, loop, peers, st);
@@ -77,6 +88,7 @@ void placement_unref(struct placement *placement)
         rpc_channel_close(placement->channels[i]);
     free(placement->channels);
     topology_unref(placement->topology);
+    cluster_meter_unref(placement->meter);
     free(placement);
 }
 
@@ -97,6 +109,8 @@ static bool only_reads(const char *method)
 struct remote_call {
     struct placement *placement;
     uint32_t shard;
+    struct rpc_call *parent; /* may be NULL */
+    int64_t started_us;
     char epoch[24];
     char number[16];
     struct rpc_metadata_pair metadata[2];
@@ -124,10 +138,21 @@ static void name_missing_shard(const struct remote_call *remote, struct rpc_resu
     snprintf(st->reason, sizeof st->reason, "%s", REASON_SHARD_UNAVAILABLE);
 }
 
+static void note_end(const struct remote_call *remote, enum status_code code)
+{
+    int64_t duration_us = clock_monotonic_us() - remote->started_us;
+
+    shard_meter_ended(cluster_meter_of(remote->placement->meter, remote->shard), code, duration_us);
+    if (remote->parent != NULL)
+        rpc_note_asked(remote->parent, remote->shard, duration_us,
+                       code != STATUS_OK && code != STATUS_NOT_FOUND);
+}
+
 static void remote_done(void *ctx, struct rpc_result *result)
 {
     struct remote_call *remote = ctx;
 
+    note_end(remote, result->status.code);
     if (was_missing(result))
         name_missing_shard(remote, result);
     remote->done(remote->ctx, result);
@@ -161,9 +186,13 @@ static void call_remote(struct placement *placement, uint32_t shard,
 
     /* Without memory for this little there is no answer to give either. */
     assert(remote != NULL);
-    *remote = (struct remote_call){
-        .placement = placement_ref(placement), .shard = shard, .done = done, .ctx = ctx
-    };
+    *remote = (struct remote_call){ .placement = placement_ref(placement),
+                                    .shard = shard,
+                                    .parent = request->parent,
+                                    .started_us = clock_monotonic_us(),
+                                    .done = done,
+                                    .ctx = ctx };
+    metrics_count(&cluster_meter_of(placement->meter, shard)->started, 1);
     name_request(remote, &call);
     if (request->parent == NULL || request->impatient)
         rpc_call_unary(placement->channels[shard], &call, remote_done, remote, NULL);

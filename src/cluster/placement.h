@@ -7,6 +7,7 @@
  * sees one epoch throughout.
  */
 
+#include "src/cluster/meter.h"
 #include "src/ids/topology.h"
 #include "src/rpc/client.h"
 #include "src/rpc/loop.h"
@@ -35,15 +36,16 @@ struct placement {
     struct topology *topology;
     struct local_shard local;
     struct rpc_channel **channels; /* [shard_count]; NULL at the local one */
+    struct cluster_meter *meter;   /* referenced; has room for all shards */
     uint32_t most_slots;           /* of one shard */
     uint32_t refs;
 };
 
-/** Takes a reference to @topology. @peers says how to connect. @local may be NULL. */
+/** Takes references to @topology and @meter. @peers says how to connect. @local may be NULL. */
 enum status_code placement_new(struct rpc_loop *loop, struct topology *topology,
                                const struct rpc_channel_options *peers,
-                               const struct local_shard *local, struct placement **ret,
-                               struct status *st);
+                               const struct local_shard *local, struct cluster_meter *meter,
+                               struct placement **ret, struct status *st);
 
 struct placement *placement_ref(struct placement *placement);
 void placement_unref(struct placement *placement); /* NULL is fine */

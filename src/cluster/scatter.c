@@ -88,6 +88,7 @@ void scatter_run(struct scatter *scatter, scatter_done_fn *done, void *ctx)
     scatter->done = done;
     scatter->ctx = ctx;
     scatter->open = scatter->count + 1;
+    metrics_observe(&scatter->placement->meter->fan_out, scatter->count);
     for (size_t i = 0; i < scatter->count; i++) {
         struct scatter_part *part = &scatter->parts[i];
         struct rpc_bytes *bytes = part->bytes;

@@ -44,7 +44,9 @@ struct embed_queue {
     bool stopping;
     size_t max_pending_texts;
     size_t pending_texts;
-    size_t waiting_tokens;   /* estimate for the texts that no thread has claimed */
+    size_t waiting_tokens; /* estimate for the texts that no thread has claimed */
+    struct metrics_counter refused;
+    struct embed_meter meter;
     struct job_list waiting; /* jobs with unclaimed texts, and empty ones */
     size_t n_threads;        /* started */
     struct queue_thread threads[];
@@ -256,6 +258,7 @@ static enum status_code start_thread(struct embed_queue *queue, const struct emb
     thread->queue = queue;
     if (embed_worker_new(model, &thread->worker, st) != STATUS_OK)
         return st->code;
+    embed_worker_set_meter(thread->worker, &queue->meter);
     int err = pthread_create(&thread->id, NULL, run_thread, thread);
     if (err != 0) {
         embed_worker_free(thread->worker);
@@ -316,6 +319,8 @@ enum status_code embed_queue_submit(struct embed_queue *queue, struct embed_job 
         queue->waiting_tokens += tokens;
         list_append(&queue->waiting, job);
         pthread_cond_broadcast(&queue->wake);
+    } else {
+        metrics_count(&queue->refused, 1);
     }
     pthread_mutex_unlock(&queue->lock);
     return st->code;
@@ -327,6 +332,32 @@ size_t embed_queue_pending(struct embed_queue *queue)
     size_t pending = queue->pending_texts;
     pthread_mutex_unlock(&queue->lock);
     return pending;
+}
+
+void embed_queue_collect(void *ctx, struct metrics_page *page)
+{
+    struct embed_queue *queue = ctx;
+
+    metrics_counter_value(page, "sutra_embed_texts", "Texts that were embedded.",
+                          (double)metrics_counted(&queue->meter.texts));
+    metrics_counter_value(page, "sutra_embed_tokens", "Tokens that these had.",
+                          (double)metrics_counted(&queue->meter.tokens));
+    metrics_histogram_family(page, "sutra_embed_batch_texts",
+                             "Texts that one thread embedded at once.");
+    metrics_histogram_sample(page, &queue->meter.batch_texts, METRICS_SIZES, NULL);
+    metrics_histogram_family(page, "sutra_embed_batch_duration_seconds",
+                             "What one such batch took.");
+    metrics_histogram_sample(page, &queue->meter.batch_us, METRICS_LATENCY, NULL);
+    metrics_gauge_value(page, "sutra_embed_pending_texts",
+                        "Texts that were taken in and are not embedded yet.",
+                        (double)embed_queue_pending(queue));
+    metrics_gauge_value(page, "sutra_embed_pending_texts_limit",
+                        "How many may be; requests for more are refused.",
+                        (double)queue->max_pending_texts);
+    metrics_counter_value(page, "sutra_embed_refused", "Requests that were refused so.",
+                          (double)metrics_counted(&queue->refused));
+    metrics_gauge_value(page, "sutra_embed_threads", "Threads that embed.",
+                        (double)queue->n_threads);
 }
 
 static void begin_to_stop(struct embed_queue *queue)

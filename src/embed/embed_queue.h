@@ -14,6 +14,7 @@
 
 #include "src/base/status.h"
 #include "src/embed/embed.h"
+#include "src/metrics/metrics.h"
 
 #include <stddef.h>
 
@@ -63,6 +64,9 @@ enum status_code embed_queue_submit(struct embed_queue *queue, struct embed_job 
 
 /** Texts of accepted jobs that have not ended; for metrics. */
 size_t embed_queue_pending(struct embed_queue *queue);
+
+/** What it has done and what waits; @ctx is a queue. */
+metrics_collect_fn embed_queue_collect;
 
 /**
  * Lets the running batches finish, ends all other jobs with CANCELLED, returns when every

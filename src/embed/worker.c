@@ -1,5 +1,6 @@
 #include "src/embed/worker.h"
 
+#include "src/base/clock.h"
 #include "src/embed/encoder.h"
 #include "src/embed/model.h"
 
@@ -14,6 +15,7 @@ _Static_assert((int)EMBED_DIMENSION == (int)WEIGHTS_FEATURES,
 struct embed_worker {
     const struct embed_model *model;
     struct encoder_batch *batch;
+    struct embed_meter *meter; /* NULL: nobody counts */
 };
 
 enum status_code embed_worker_new(const struct embed_model *model, struct embed_worker **ret_worker,
@@ -54,11 +56,28 @@ bool embed_worker_add(struct embed_worker *worker, struct embed_text text, float
     return true;
 }
 
+void embed_worker_set_meter(struct embed_worker *worker, struct embed_meter *meter)
+{
+    worker->meter = meter;
+}
+
+static void count(struct embed_meter *meter, const struct encoder_batch *batch, int64_t began_us)
+{
+    if (meter == NULL || batch->n_texts == 0)
+        return;
+    metrics_count(&meter->texts, batch->n_texts);
+    metrics_count(&meter->tokens, batch->n_tokens);
+    metrics_observe(&meter->batch_texts, batch->n_texts);
+    metrics_observe(&meter->batch_us, (uint64_t)(clock_monotonic_us() - began_us));
+}
+
 enum status_code embed_worker_run(struct embed_worker *worker, struct status *st)
 {
     struct encoder_batch *batch = worker->batch;
+    int64_t began_us = clock_monotonic_us();
     bool ok = encoder_run(&worker->model->encoder, batch);
 
+    count(worker->meter, batch, began_us);
     batch->n_texts = batch->n_tokens = 0;
     if (!ok)
         return status_set(st, STATUS_DATA_LOSS, "the model's weights are damaged");

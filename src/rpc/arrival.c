@@ -63,23 +63,33 @@ static bool is_counted(const struct rpc_call *call)
     return call->method == NULL || !call->method->method.vital;
 }
 
+/* Counts a call that does not reach its handler; returns @code. */
+static enum status_code refuse(struct rpc_call *call, enum meter_refusal reason,
+                               enum status_code code)
+{
+    metrics_count(&call->server->refused[reason], 1);
+    return code;
+}
+
 /* Whether the call may go on to its handler. */
 static enum status_code admit(struct rpc_call *call, struct status *st)
 {
     const struct rpc_server *server = call->server;
 
     if (guard_admit(call, st) != STATUS_OK)
-        return st->code;
+        return refuse(call, REFUSED_CALLER, st->code);
     if (call->method == NULL)
-        return unknown_method(call, st);
+        return refuse(call, REFUSED_UNKNOWN_METHOD, unknown_method(call, st));
     if (atomic_load(&server->stopping))
-        return status_set_reason(st, STATUS_UNAVAILABLE, RPC_SERVER_STOPPING,
-                                 "the server is shutting down");
+        return refuse(call, REFUSED_STOPPING,
+                      status_set_reason(st, STATUS_UNAVAILABLE, RPC_SERVER_STOPPING,
+                                        "the server is shutting down"));
     if (!atomic_load_explicit(&call->method->open, memory_order_acquire))
-        return status_set_reason(st, STATUS_UNAVAILABLE, RPC_SERVER_STARTING,
-                                 "the server is starting");
+        return refuse(call, REFUSED_STARTING,
+                      status_set_reason(st, STATUS_UNAVAILABLE, RPC_SERVER_STARTING,
+                                        "the server is starting"));
     if (is_counted(call) && atomic_load(&server->running) > server->options.max_calls)
-        return full(server, st);
+        return refuse(call, REFUSED_TOO_MANY_CALLS, full(server, st));
     if (call->payload == NULL && call->method->method.kind != RPC_BIDI)
         return status_set(st, STATUS_INVALID_ARGUMENT, "the request has no message");
     return STATUS_OK;
@@ -108,10 +118,12 @@ static void enter(struct rpc_call *call)
     ProtobufCMessage *request;
     struct status st = { 0 };
 
-    if (decode(call, &request, &st) == STATUS_OK)
+    if (decode(call, &request, &st) == STATUS_OK) {
         method->method.handler(call, request, method->service);
-    else
-        rpc_finish(call, NULL, &st);
+        return;
+    }
+    refuse(call, REFUSED_UNDECODABLE, st.code);
+    rpc_finish(call, NULL, &st);
 }
 
 /* After the wait for a thread there may be nobody left to answer. */
@@ -141,12 +153,13 @@ static void send_to_pool(struct rpc_call *call)
     status_set_reason(&st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
                       "%zu calls wait for a thread, the limit of this server",
                       server->options.pool_queue);
+    refuse(call, REFUSED_QUEUE_FULL, st.code);
     rpc_finish(call, NULL, &st);
 }
 
-/* On the loop most handlers finish before they return, and the close is then part of their reply's
- * batch; only for the others it is worth a batch of its own. (Children that the handler has made
- * are cancelled with the call also if the close is asked for after them.) */
+/* On the loop most handlers finish before they return, and the close is then part of their
+ * reply's batch; only for the others it is worth a batch of its own. (Children that the handler
+ * has made are cancelled with the call also if the close is asked for after them.) */
 static void run_on_loop(struct rpc_call *call)
 {
     call_ref(call);
@@ -167,6 +180,9 @@ static void on_arrival(struct rpc_tag *tag, bool ok)
     arrival_await(call->server, call->method);
     call->arrived_us = clock_monotonic_us();
     list(call);
+    metrics_count(&call->meter->started, 1);
+    if (call->payload != NULL)
+        meter_received(call->meter, rpc_bytes_size(rpc_bytes_from_buffer(call->payload)));
     call->counted = is_counted(call);
     if (call->counted)
         atomic_fetch_add(&call->server->running, 1);

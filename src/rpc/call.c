@@ -18,6 +18,7 @@ struct rpc_call *call_new(struct rpc_server *server, const struct server_method 
     assert(call != NULL); /* as gRPC's own allocator would */
     call->server = server;
     call->method = method;
+    call->meter = method != NULL ? method->meter : server->unknown;
     call->close_tag.fn = on_closed;
     call->send_tag.fn = on_sent;
     call->message = grpc_empty_slice();
@@ -128,6 +129,51 @@ const char *rpc_metadata(struct rpc_call *call, const char *key)
                                  GRPC_SLICE_LENGTH(entry->value));
     }
     return NULL;
+}
+
+/* Of two headers none is to be believed. */
+static const grpc_slice *find_traceparent(const struct rpc_call *call)
+{
+    const grpc_slice *found = NULL;
+
+    for (size_t i = 0; i < call->metadata.count; i++) {
+        const grpc_metadata *entry = &call->metadata.metadata[i];
+        if (grpc_slice_str_cmp(entry->key, "traceparent") != 0)
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = &entry->value;
+    }
+    return found;
+}
+
+const struct rpc_trace *call_trace(struct rpc_call *call)
+{
+    const grpc_slice *header;
+
+    pthread_mutex_lock(&call->lock);
+    if (!call->traced) {
+        header = find_traceparent(call);
+        if (header == NULL || !rpc_trace_continue((const char *)GRPC_SLICE_START_PTR(*header),
+                                                  GRPC_SLICE_LENGTH(*header), &call->trace))
+            rpc_trace_begin(&call->trace);
+        call->traced = true;
+    }
+    pthread_mutex_unlock(&call->lock);
+    return &call->trace;
+}
+
+void rpc_note_asked(struct rpc_call *call, uint32_t number, int64_t duration_us, bool failed)
+{
+    pthread_mutex_lock(&call->lock);
+    if (!call->asked.known || (failed && !call->asked.failed) ||
+        (failed == call->asked.failed && duration_us > call->asked.duration_us)) {
+        call->asked.known = true;
+        call->asked.failed = failed;
+        call->asked.number = number;
+        call->asked.duration_us = duration_us;
+    }
+    pthread_mutex_unlock(&call->lock);
 }
 
 const struct rpc_bytes *rpc_request_bytes(const struct rpc_call *call)

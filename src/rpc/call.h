@@ -61,6 +61,12 @@ const struct rpc_bytes *rpc_request_bytes(const struct rpc_call *call);
 /** The same, moved to the caller; once. */
 struct rpc_bytes *rpc_take_request_bytes(struct rpc_call *call);
 
+/** Says that another server, of which @number says something to the reader of a log, was asked on
+ * behalf of @call, took so long and failed or not. What is logged of the call names the one that
+ * took longest of those that
+ * failed, else of all. Any thread; @call need not be finished yet. */
+void rpc_note_asked(struct rpc_call *call, uint32_t number, int64_t duration_us, bool failed);
+
 /* Finishing. ---------------------------------------------------------------------------------- */
 
 /**

@@ -35,6 +35,7 @@ struct rpc_call {
     grpc_byte_buffer *payload; /* the request, until it is decoded or moved out */
     grpc_call_details details; /* without a method */
     int64_t arrived_us;
+    struct method_meter *meter;
     const struct principal *caller; /* whose token came with it; NULL: nobody asked, or nobody's */
     bool refused;                   /* for want of a token or a role */
     bool counted;                   /* among the server's running calls */
@@ -47,6 +48,14 @@ struct rpc_call {
     atomic_bool cancelled;
     pthread_mutex_t lock; /* of what follows */
     bool finished;
+    bool traced; /* `trace` is filled in */
+    struct rpc_trace trace;
+    struct {
+        bool known;
+        bool failed;
+        uint32_t number;
+        int64_t duration_us;
+    } asked; /* see rpc_note_asked() */
 
     /* RECV_CLOSE_ON_SERVER. */
     struct rpc_tag close_tag;
@@ -81,6 +90,10 @@ struct rpc_call *call_new(struct rpc_server *server, const struct server_method 
 
 void call_ref(struct rpc_call *call);
 void call_unref(struct rpc_call *call);
+
+/** Which trace it belongs to: that of its headers, else one that begins with it. Found out when it
+ * is first asked for, which most calls never are; constant from then on. */
+const struct rpc_trace *call_trace(struct rpc_call *call);
 
 /** Learns of cancellations from here on. Idempotent. */
 void call_watch_close(struct rpc_call *call);

@@ -165,3 +165,16 @@ bool rpc_channel_is_connected(struct rpc_channel *channel)
 {
     return grpc_channel_check_connectivity_state(channel->grpc, 1) == GRPC_CHANNEL_READY;
 }
+
+enum rpc_channel_state rpc_channel_look(struct rpc_channel *channel)
+{
+    switch (grpc_channel_check_connectivity_state(channel->grpc, 1)) {
+    case GRPC_CHANNEL_READY:
+        return RPC_CHANNEL_READY;
+    case GRPC_CHANNEL_TRANSIENT_FAILURE:
+    case GRPC_CHANNEL_SHUTDOWN:
+        return RPC_CHANNEL_FAILED;
+    default:
+        return RPC_CHANNEL_UNDECIDED;
+    }
+}

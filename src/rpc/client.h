@@ -47,6 +47,15 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
                                   const struct rpc_channel_options *options,
                                   struct rpc_channel **ret_channel, struct status *st);
 
+enum rpc_channel_state {
+    RPC_CHANNEL_UNDECIDED, /* a connection is being made, or was given up because nobody called */
+    RPC_CHANNEL_READY,
+    RPC_CHANNEL_FAILED, /* none can be made; it is tried again and again */
+};
+
+/** Whether there is a connection; one is made if there is none. Does not wait. Any thread. */
+enum rpc_channel_state rpc_channel_look(struct rpc_channel *channel);
+
 /** No further calls; those under way go on to their end. Accepts NULL. */
 void rpc_channel_close(struct rpc_channel *channel);
 
@@ -71,9 +80,10 @@ struct rpc_request {
     struct rpc_bytes *bytes;
 
     /* On whose behalf: its deadline holds for this call too, its cancellation and its end cancel
-     * this call, and the headers authorization, traceparent, tracestate and x-* are passed on
-     * (what the parent may not do, this call may not do for it: the channel's own token stays
-     * away). The parent must not be finished before the function returns. */
+     * this call, the headers authorization, tracestate and x-* are passed on (what the parent may
+     * not do, this call may not do for it: the channel's own token stays away), and so is the trace
+     * (src/rpc/trace.h), which begins here if there is none yet. The parent must not be finished
+     * before the function returns. */
     struct rpc_call *parent;
 
     int64_t deadline_us;                      /* clock_monotonic_us(); 0: none of its own */

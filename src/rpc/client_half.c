@@ -42,16 +42,14 @@ static gpr_timespec deadline_of(const struct rpc_request *request)
                            .clock_type = GPR_CLOCK_MONOTONIC };
 }
 
-static bool travels(grpc_slice key)
+/* What other systems say of a trace is theirs: it goes no further than that trace. */
+static bool travels(grpc_slice key, const struct rpc_trace *trace)
 {
-    static const char *const names[] = { "authorization", "traceparent", "tracestate" };
-
     if (GRPC_SLICE_LENGTH(key) > 2 && memcmp(GRPC_SLICE_START_PTR(key), "x-", 2) == 0)
         return true;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (grpc_slice_str_cmp(key, names[i]) == 0)
-            return true;
-    return false;
+    if (grpc_slice_str_cmp(key, "tracestate") == 0)
+        return trace->parent[0] != '\0';
+    return grpc_slice_str_cmp(key, "authorization") == 0;
 }
 
 static bool is_given(const struct client_half *half, size_t given, grpc_slice key)
@@ -74,13 +72,28 @@ static void add_given(struct client_half *half, const struct rpc_request *reques
                    grpc_slice_from_copied_string(request->metadata[i].value));
 }
 
-static void add_inherited(struct client_half *half, const grpc_metadata_array *from)
+/* The trace goes on: who is asked hears that we are who asks. */
+static void add_trace(struct client_half *half, size_t given, const struct rpc_trace *trace)
 {
+    grpc_slice key = grpc_slice_from_static_string("traceparent");
+    char header[TRACE_HEADER_SIZE];
+
+    if (is_given(half, given, key))
+        return;
+    rpc_trace_header(trace, header);
+    add_header(half, key, grpc_slice_from_copied_string(header));
+}
+
+static void add_inherited(struct client_half *half, struct rpc_call *parent)
+{
+    const struct rpc_trace *trace = call_trace(parent);
+    const grpc_metadata_array *from = &parent->metadata;
     size_t given = half->metadata_count;
 
+    add_trace(half, given, trace);
     for (size_t i = 0; i < from->count; i++) {
         grpc_slice key = from->metadata[i].key;
-        if (travels(key) && !is_given(half, given, key))
+        if (travels(key, trace) && !is_given(half, given, key))
             add_header(half, grpc_slice_ref(key), grpc_slice_ref(from->metadata[i].value));
     }
 }
@@ -126,7 +139,7 @@ static void add_headers(struct client_half *half, const struct rpc_channel *chan
     size_t most = request->metadata_count;
 
     if (half->parent != NULL)
-        most += half->parent->metadata.count;
+        most += half->parent->metadata.count + 1;
     else if (channel->has_token)
         most++;
     if (most == 0)
@@ -135,7 +148,7 @@ static void add_headers(struct client_half *half, const struct rpc_channel *chan
     assert(half->metadata != NULL); /* as gRPC's own allocator would */
     add_given(half, request);
     if (half->parent != NULL)
-        add_inherited(half, &half->parent->metadata);
+        add_inherited(half, half->parent);
     else if (channel->has_token)
         add_own_token(half, channel);
     check_headers(half);

@@ -17,39 +17,52 @@ _Static_assert((int)STATUS_UNAUTHENTICATED == (int)GRPC_STATUS_UNAUTHENTICATED &
                    (int)STATUS_CANCELLED == (int)GRPC_STATUS_CANCELLED,
                "status codes are gRPC's");
 
-/* Who called is asked for where it will be told: both cost something. */
-static bool is_worth_a_name(const struct rpc_call *call, const struct status *st)
+static void tell(struct rpc_call *call, const struct status *st, int64_t duration_us, bool slow)
 {
-    return st->code != STATUS_OK || guard_role(call) == ROLE_ADMIN;
+    const struct rpc_server_options *options = &call->server->options;
+    char *peer = grpc_call_get_peer(call->grpc);
+    char *certificate = guard_certificate(call);
+    struct rpc_call_summary summary = {
+        .method = rpc_method_path(call),
+        .peer = peer,
+        .caller = call->caller != NULL ? call->caller->name : "",
+        .certificate = certificate != NULL ? certificate : "",
+        .role = guard_role(call),
+        .refused = call->refused,
+        .status = st,
+        .trace = call_trace(call),
+        .duration_us = duration_us,
+        .slow = slow,
+        .cancelled = rpc_cancelled(call),
+    };
+
+    pthread_mutex_lock(&call->lock);
+    summary.asked = call->asked.known ? (int64_t)call->asked.number : -1;
+    pthread_mutex_unlock(&call->lock);
+    options->on_finished(&summary, options->on_finished_ctx);
+    gpr_free(peer);
+    free(certificate);
+}
+
+/* Streams take as long as their client likes. */
+static bool is_slow(const struct rpc_call *call, int64_t duration_us)
+{
+    return duration_us > call->server->options.slow_us && call->method != NULL &&
+           call->method->method.kind == RPC_UNARY;
 }
 
 static void report(struct rpc_call *call, const struct status *st)
 {
-    const struct rpc_server_options *options = &call->server->options;
-    struct rpc_call_summary summary = {
-        .method = rpc_method_path(call),
-        .peer = "",
-        .caller = call->caller != NULL ? call->caller->name : "",
-        .certificate = "",
-        .role = guard_role(call),
-        .refused = call->refused,
-        .status = st,
-        .cancelled = rpc_cancelled(call),
-    };
-    char *peer = NULL;
-    char *certificate = NULL;
+    int64_t duration_us = clock_monotonic_us() - call->arrived_us;
+    bool slow = is_slow(call, duration_us);
 
-    if (options->on_finished == NULL)
+    meter_handled(call->meter, st->code, duration_us);
+    if (rpc_cancelled(call))
+        metrics_count(&call->meter->abandoned, 1);
+    if (call->server->options.on_finished == NULL)
         return;
-    if (is_worth_a_name(call, st)) {
-        summary.peer = peer = grpc_call_get_peer(call->grpc);
-        certificate = guard_certificate(call);
-        summary.certificate = certificate != NULL ? certificate : "";
-    }
-    summary.duration_us = clock_monotonic_us() - call->arrived_us;
-    options->on_finished(&summary, options->on_finished_ctx);
-    gpr_free(peer);
-    free(certificate);
+    if (slow || st->code != STATUS_OK || guard_role(call) == ROLE_ADMIN)
+        tell(call, st, duration_us, slow);
 }
 
 /* google.rpc.Status for @st, if there is more to say than code and message; NULL otherwise. */
@@ -103,6 +116,8 @@ static void end(struct rpc_call *call, struct rpc_bytes *reply, const struct sta
                 struct rpc_bytes *details)
 {
     report(call, st);
+    if (reply != NULL)
+        meter_sent(call->meter, rpc_bytes_size(reply));
     pthread_mutex_lock(&call->lock);
     assert(!call->finished);
     call->finished = true;

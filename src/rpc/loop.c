@@ -62,6 +62,11 @@ void rpc_init(void)
     mallopt(M_TOP_PAD, 1 * MIB);
 }
 
+const char *rpc_library_version(void)
+{
+    return grpc_version_string();
+}
+
 static void (*log_fn)(const char *message);
 
 static void on_log(gpr_log_func_args *args)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "src/base/status.h"
+#include "src/metrics/metrics.h"
 
 struct rpc_loop;
 
@@ -24,6 +25,8 @@ void rpc_init(void);
 /** Gives what gRPC would print on standard error to @fn: on any thread, and before any loop is
  * started. Which of it is said at all is up to $GRPC_VERBOSITY: errors only, unless it is set. */
 void rpc_set_log(void (*fn)(const char *message));
+/** "29.0.0": of gRPC's core. */
+const char *rpc_library_version(void);
 
 /** Starts the thread. RESOURCE_EXHAUSTED when there is none to be had. */
 enum status_code rpc_loop_start(struct rpc_loop **ret_loop, struct status *st);
@@ -34,6 +37,10 @@ void rpc_loop_stop(struct rpc_loop *loop);
 
 /** Runs fn(ctx) on the loop, after what is queued already. Any thread, until rpc_loop_stop(). */
 void rpc_loop_post(struct rpc_loop *loop, void (*fn)(void *ctx), void *ctx);
+
+/** How long what is posted now waits for the loop, which is what every call waits for: measured, a
+ * second at most. @ctx is a loop; not from the loop itself. */
+metrics_collect_fn rpc_loop_collect;
 
 /** Whether the caller is a callback of @loop. */
 bool rpc_loop_is_current(const struct rpc_loop *loop);

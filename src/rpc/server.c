@@ -44,6 +44,8 @@ static struct rpc_server_options complete(const struct rpc_server_options *given
     options.arena_limit_bytes = or_default(options.arena_limit_bytes, 256 * MIB);
     options.pool_threads = (unsigned)or_default(options.pool_threads, 2);
     options.pool_queue = or_default(options.pool_queue, 256);
+    if (options.slow_us == 0)
+        options.slow_us = INT64_MAX;
     assert(options.max_message_bytes <= INT_MAX); /* what gRPC's option can say */
     return options;
 }
@@ -104,8 +106,12 @@ enum status_code rpc_server_new(struct rpc_loop *loop, const struct rpc_server_o
 {
     struct rpc_server *server = calloc(1, sizeof *server);
 
-    if (server == NULL)
+    if (server != NULL)
+        server->unknown = calloc(1, sizeof *server->unknown);
+    if (server == NULL || server->unknown == NULL) {
+        free(server);
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
     server->loop = loop;
     server->options = complete(options);
     server->descriptors = descriptors_open();
@@ -168,6 +174,8 @@ static void add_method(struct rpc_server *server, const ProtobufCServiceDescript
     struct server_method *added = calloc(1, sizeof *added);
 
     assert(described != NULL && added != NULL);
+    added->meter = calloc(1, sizeof *added->meter);
+    assert(added->meter != NULL);
     assert(kind_agrees(server, descriptor->name, method));
     added->method = *method;
     added->path = join_path(descriptor->name, method->name);
@@ -419,6 +427,7 @@ static void free_methods(struct server_method *method)
     while (method != NULL) {
         struct server_method *next = method->next;
         free(method->path);
+        free(method->meter);
         free(method);
         method = next;
     }
@@ -453,6 +462,7 @@ void rpc_server_free(struct rpc_server *server)
     free_methods(server->methods);
     free_services(server->services);
     free_listeners(server->listeners);
+    free(server->unknown);
     descriptors_close(server->descriptors);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);

@@ -25,9 +25,11 @@
 
 #include "src/auth/tokens.h"
 #include "src/base/status.h"
+#include "src/metrics/metrics.h"
 #include "src/rpc/call.h"
 #include "src/rpc/loop.h"
 #include "src/rpc/tls.h"
+#include "src/rpc/trace.h"
 
 struct rpc_server;
 
@@ -59,17 +61,21 @@ struct rpc_method {
     unsigned slots; /* calls that may arrive in one burst without waiting for the loop; 0: 4 */
 };
 
-/** What the program may want to log of a call that ended. Lives during the callback. */
+/** What the program may want to log of a call that failed or took long. Lives during the callback.
+ */
 struct rpc_call_summary {
-    const char *method; /* path */
-    const char *peer; /* address as gRPC prints it; "" for calls that ended OK and need no admin */
+    const char *method;      /* path */
+    const char *peer;        /* address as gRPC prints it */
     const char *caller;      /* name of the token; "" without one that is known */
-    const char *certificate; /* subject of the client's, where there is a peer; "" without one */
+    const char *certificate; /* subject of the client's; "" without one */
     enum role role;          /* what the method needs */
     bool refused;            /* for want of a token or a role */
     const struct status *status;
+    const struct rpc_trace *trace;
     int64_t duration_us; /* from arrival to finish */
+    bool slow;           /* longer than slow_us; streams never are */
     bool cancelled;      /* nobody waited for the answer any more */
+    int64_t asked;       /* see rpc_note_asked(); -1: nobody was */
 };
 
 /** 0 means the default. */
@@ -94,7 +100,10 @@ struct rpc_server_options {
     struct rpc_tls *tls;         /* NULL, or without a certificate: plaintext */
     const struct tokens *tokens; /* NULL: everybody may call everything */
 
-    /* Called once per call, on the thread that finishes it; must be quick. May be NULL. */
+    int64_t slow_us; /* what a call takes that took long; never */
+
+    /* Called once per call that failed, took long or needed an admin, on the thread that finishes
+     * it; must be quick. May be NULL. */
     void (*on_finished)(const struct rpc_call_summary *summary, void *ctx);
     void *on_finished_ctx;
 };
@@ -142,6 +151,9 @@ void rpc_server_free(struct rpc_server *server);
 
 /** Calls that have arrived and are not finished, without those of vital methods. Any thread. */
 size_t rpc_server_calls(const struct rpc_server *server);
+
+/** What it has counted; @ctx is a started server. */
+metrics_collect_fn rpc_server_collect;
 
 /** Full names of the services added so far, in that order; NULL at @index and beyond the last. */
 const char *rpc_server_service_name(const struct rpc_server *server, size_t index);

@@ -10,6 +10,7 @@
 #include "src/base/pool.h"
 #include "src/rpc/descriptors.h"
 #include "src/rpc/loop_impl.h"
+#include "src/rpc/meter.h"
 #include "src/rpc/server.h"
 #include "src/rpc/tls_impl.h"
 
@@ -23,6 +24,7 @@ struct server_method {
     void *service;    /* set before `open` */
     atomic_bool open; /* else its calls are refused: it was only announced */
     void *handle;     /* gRPC's */
+    struct method_meter *meter;
 };
 
 /* An address that is listened on with TLS. */
@@ -42,7 +44,9 @@ struct rpc_server {
     struct descriptors *descriptors;
     bool started;
     atomic_bool stopping;
-    atomic_size_t running; /* calls that have arrived and are not finished */
+    atomic_size_t running;        /* calls that have arrived and are not finished */
+    struct method_meter *unknown; /* of what nobody registered */
+    struct metrics_counter refused[METER_REFUSALS];
     struct rpc_tag stopped_tag;
 
     pthread_mutex_t lock;   /* of what follows; taken before a call's lock, never after */

@@ -9,8 +9,10 @@
 
 void rpc_stream_send_bytes(struct rpc_call *call, struct rpc_bytes *bytes, rpc_sent done, void *ctx)
 {
-    struct send_item *item = send_item_new(bytes, ctx);
+    struct send_item *item;
 
+    meter_sent(call->meter, rpc_bytes_size(bytes));
+    item = send_item_new(bytes, ctx);
     assert(call->method->method.kind != RPC_UNARY);
     item->call_sent = done;
     pthread_mutex_lock(&call->lock);
@@ -83,10 +85,13 @@ static void deliver(struct rpc_call *call)
     struct status st = { 0 };
     rpc_on_message fn;
 
-    if (call->incoming != NULL)
-        message = message_new(call, rpc_bytes_from_buffer(call->incoming), &st);
-    else
+    if (call->incoming != NULL) {
+        struct rpc_bytes *bytes = rpc_bytes_from_buffer(call->incoming);
+        meter_received(call->meter, rpc_bytes_size(bytes));
+        message = message_new(call, bytes, &st);
+    } else {
         explain_end(call, &st);
+    }
     call->incoming = NULL;
     pthread_mutex_lock(&call->lock);
     call->pulling = false;

@@ -1,8 +1,10 @@
 #include "src/serve/embedder.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/clock.h"
 #include "src/embed/embed_queue.h"
 #include "src/log/log.h"
 #include "src/rpc/client.h"
@@ -15,6 +17,9 @@ struct embedder {
     struct rpc_channel *channel; /* another server's, or NULL */
     struct embed_model *model;   /* ours, or NULL */
     struct embed_queue *queue;
+    struct metrics_counter asked[STATUS_UNAUTHENTICATED + 1]; /* of the other server, by status */
+    struct metrics_histogram asked_us;
+    atomic_bool reachable;
     struct status missing; /* what to answer when there is neither */
 };
 
@@ -155,6 +160,8 @@ static void embed_here(struct embedder *embedder, struct rpc_call *parent,
 /* ---- At another server ---- */
 
 struct remote_job {
+    struct embedder *embedder;
+    int64_t asked_us;
     size_t n;
     float *rows;
     embedder_done_fn *done;
@@ -179,6 +186,12 @@ static enum status_code copy_rows(const Sutra__V1__EmbedResponse *reply, size_t 
     return STATUS_OK;
 }
 
+static void note_answer(struct embedder *embedder, enum status_code code, int64_t asked_us)
+{
+    metrics_count(&embedder->asked[code], 1);
+    metrics_observe(&embedder->asked_us, (uint64_t)(clock_monotonic_us() - asked_us));
+}
+
 static void remote_done(void *ctx, struct rpc_result *result)
 {
     struct remote_job *remote = ctx;
@@ -186,6 +199,7 @@ static void remote_done(void *ctx, struct rpc_result *result)
     ProtobufCMessage *reply;
     struct status st = { 0 };
 
+    note_answer(remote->embedder, result->status.code, remote->asked_us);
     arena_init(&arena, LIMIT_CALL_ARENA_BYTES);
     if (rpc_result_unpack(result, &sutra__v1__embed_response__descriptor, &arena, &reply, &st) ==
         STATUS_OK)
@@ -235,7 +249,12 @@ static void embed_there(struct embedder *embedder, struct rpc_call *parent,
         done(ctx, &st);
         return;
     }
-    *remote = (struct remote_job){ .n = n, .rows = ret_rows, .done = done, .ctx = ctx };
+    *remote = (struct remote_job){ .embedder = embedder,
+                                   .asked_us = clock_monotonic_us(),
+                                   .n = n,
+                                   .rows = ret_rows,
+                                   .done = done,
+                                   .ctx = ctx };
     rpc_call_patient(embedder->channel,
                      &(struct rpc_request){
                          .service = service, .method = "Embed", .bytes = bytes, .parent = parent },
@@ -414,6 +433,41 @@ static const struct rpc_method methods[] = {
     { .name = "Info", .role = ROLE_READER, .handler = serve_info, .raw = true },
 };
 
+static void collect_remote(struct embedder *embedder, struct metrics_page *page)
+{
+    enum rpc_channel_state state = rpc_channel_look(embedder->channel);
+
+    if (state != RPC_CHANNEL_UNDECIDED)
+        atomic_store(&embedder->reachable, state == RPC_CHANNEL_READY);
+    metrics_gauge_value(page, "sutra_embedder_reachable",
+                        "1: there is a connection to the embedder. 0: none can be made.",
+                        atomic_load(&embedder->reachable));
+    metrics_counter_family(page, "sutra_embedder_calls",
+                           "Calls to the embedder that have ended, by status.");
+    for (int code = 0; code <= STATUS_UNAUTHENTICATED; code++) {
+        uint64_t count = metrics_counted(&embedder->asked[code]);
+        if (count > 0 || code == STATUS_OK)
+            metrics_sample(page, (double)count, "code", status_code_name((enum status_code)code),
+                           NULL);
+    }
+    metrics_histogram_family(page, "sutra_embedder_duration_seconds",
+                             "From a call to the embedder to its answer.");
+    metrics_histogram_sample(page, &embedder->asked_us, METRICS_LATENCY, NULL);
+}
+
+static void collect(void *ctx, struct metrics_page *page)
+{
+    struct embedder *embedder = ctx;
+
+    metrics_gauge_value(page, "sutra_embedder_missing",
+                        "1: there is no model and no embedder, so texts cannot be embedded.",
+                        embedder->missing.code != STATUS_OK);
+    if (embedder->channel != NULL)
+        collect_remote(embedder, page);
+    if (embedder->queue != NULL)
+        embed_queue_collect(embedder->queue, page);
+}
+
 void embedder_announce(struct serve *serve)
 {
     rpc_server_announce_service(serve->server, service, methods,
@@ -423,6 +477,7 @@ void embedder_announce(struct serve *serve)
 void embedder_serve(struct embedder *embedder, struct serve *serve)
 {
     rpc_server_open_service(serve->server, service, embedder);
+    metrics_add(&serve->metrics, collect, embedder);
     if (embedder->missing.code != STATUS_OK)
         serve->out_of_service = service->name;
 }

@@ -55,7 +55,7 @@ void embedder_embed(struct embedder *embedder, struct rpc_call *parent,
 /** Announces sutra.v1.EmbeddingService. */
 void embedder_announce(struct serve *serve);
 
-/** Opens it; it is out of service where there is nothing to embed with. */
+/** Opens it and adds its metrics; it is out of service where there is nothing to embed with. */
 void embedder_serve(struct embedder *embedder, struct serve *serve);
 
 #endif

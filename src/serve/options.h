@@ -28,6 +28,9 @@ struct serve_options {
     uint64_t keepalive_timeout_ms;
     uint64_t max_streams;
     uint64_t max_message_mb;
+    const char *metrics_listen;
+    uint64_t slow_ms;
+    const char *log_format;
 };
 
 /* clang-format off */
@@ -69,7 +72,13 @@ struct serve_options {
     CONFIG_OPTION(config_, serve.max_streams, "max-streams", CONFIG_UINT, "1024", 1, 1000000,      \
                   "calls of one connection at a time; further ones wait"),                         \
     CONFIG_OPTION(config_, serve.max_message_mb, "max-message-mb", CONFIG_UINT, "64", 4, 256,      \
-                  "MiB that a request or a reply may have")
+                  "MiB that a request or a reply may have"),                                            \
+    CONFIG_OPTION(config_, serve.metrics_listen, "metrics-listen", CONFIG_STRING, "", 0, 0,        \
+                  "host:port of http://…/metrics for Prometheus; without it: none"),               \
+    CONFIG_OPTION(config_, serve.slow_ms, "slow-ms", CONFIG_UINT, "1000", 0, 86400000,             \
+                  "calls that take longer are logged; 0: none"),                                   \
+    CONFIG_OPTION(config_, serve.log_format, "log-format", CONFIG_STRING, "logfmt", 0, 0,          \
+                  "logfmt or json")
 
 /* Of the servers that call others: see rpc_call_patient(). */
 #define PEER_WAIT_OPTION(config_)                                                                  \

@@ -1,5 +1,7 @@
+#define _GNU_SOURCE /* program_invocation_short_name */
 #include "src/serve/serve.h"
 
+#include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "src/base/version.h"
 #include "src/log/log.h"
 #include "src/rpc/reflection.h"
 #include "src/serve/audit.h"
@@ -42,23 +45,42 @@ static void expect_signal(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* NOT_FOUND and the caller's own cancellation are answers, not events. */
-static bool worth_a_line(const struct rpc_call_summary *summary)
+static enum status_code set_log_format(const struct serve_options *options, struct status *st)
 {
-    enum status_code code = summary->status->code;
+    enum log_format format;
 
-    return code != STATUS_OK && code != STATUS_NOT_FOUND && !summary->cancelled;
+    if (!log_format_parse(options->log_format, &format))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "--log-format is '%s'; logfmt and json are known", options->log_format);
+    log_set_format(format);
+    return STATUS_OK;
 }
 
-static void log_finished_call(const struct rpc_call_summary *summary, void *ctx)
+static struct call_log *call_log_new(void)
+{
+    struct call_log *log = malloc(sizeof *log);
+
+    if (log != NULL)
+        call_log_init(log);
+    return log;
+}
+
+static void collect_build(void *ctx, struct metrics_page *page)
 {
     (void)ctx;
-    if (audit_call(summary) || !worth_a_line(summary))
-        return;
-    log_line(LOG_WARN, "call_failed", LOG_TEXT("method", summary->method),
-             LOG_TEXT("code", status_code_name(summary->status->code)),
-             LOG_TEXT("message", summary->status->message), LOG_TEXT("peer", summary->peer),
-             LOG_NUMBER("duration_us", summary->duration_us));
+    metrics_gauge_family(page, "sutra_build_info", "1; the labels say what this program is.");
+    metrics_sample(page, 1, "program", program_invocation_short_name, "version", SUTRA_VERSION,
+                   "compiler", __VERSION__, "grpc_core", rpc_library_version(), NULL);
+}
+
+/* What every server has to tell. */
+static void add_metrics(struct serve *serve)
+{
+    metrics_add(&serve->metrics, collect_build, NULL);
+    metrics_add(&serve->metrics, metrics_collect_process, NULL);
+    metrics_add(&serve->metrics, rpc_server_collect, serve->server);
+    metrics_add(&serve->metrics, rpc_loop_collect, serve->loop);
+    metrics_add(&serve->metrics, call_log_collect, serve->call_log);
 }
 
 static enum status_code open_security(struct serve *serve, struct status *st)
@@ -84,7 +106,9 @@ static enum status_code open_server(struct serve *serve, struct status *st)
         .keepalive_ms = (int64_t)options->keepalive_ms,
         .keepalive_timeout_ms = (int64_t)options->keepalive_timeout_ms,
         .arena_limit_bytes = LIMIT_CALL_ARENA_BYTES,
-        .on_finished = log_finished_call,
+        .slow_us = (int64_t)options->slow_ms * 1000,
+        .on_finished = call_log_finished,
+        .on_finished_ctx = serve->call_log,
         .tls = serve->security->tls,
         .tokens = serve->security->tokens,
     };
@@ -100,12 +124,16 @@ static enum role role_of(bool open)
 enum status_code serve_open(const struct serve_options *options, struct serve *ret,
                             struct status *st)
 {
-    struct serve serve = { .options = options, .lock = PTHREAD_MUTEX_INITIALIZER };
+    struct serve serve = { .options = options,
+                           .call_log = call_log_new(),
+                           .lock = PTHREAD_MUTEX_INITIALIZER };
 
     rpc_init();
     rpc_set_log(audit_grpc);
+    if (set_log_format(options, st) != STATUS_OK)
+        goto out;
     serve.health = rpc_health_new();
-    if (serve.health == NULL) {
+    if (serve.health == NULL || serve.call_log == NULL) {
         status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
         goto out;
     }
@@ -114,6 +142,7 @@ enum status_code serve_open(const struct serve_options *options, struct serve *r
         goto out;
     rpc_health_register(serve.health, serve.server, role_of(options->health_open));
     rpc_reflection_register(serve.server, role_of(options->reflection_open));
+    add_metrics(&serve);
     *ret = serve;
     return STATUS_OK;
 out:
@@ -177,6 +206,18 @@ static void print_ready(const char *program, const char *address, int port)
     fflush(stdout);
 }
 
+static enum status_code serve_metrics(struct serve *serve, struct status *st)
+{
+    const char *address = serve->options->metrics_listen;
+
+    if (address[0] == '\0')
+        return STATUS_OK;
+    if (metrics_server_start(address, &serve->metrics, &serve->metrics_server, st) == STATUS_OK)
+        log_line(LOG_INFO, "metrics_ready",
+                 LOG_TEXT("address", metrics_server_address(serve->metrics_server)));
+    return st->code;
+}
+
 enum status_code serve_listen(struct serve *serve, struct status *st)
 {
     const char *address = serve->options->listen;
@@ -185,7 +226,9 @@ enum status_code serve_listen(struct serve *serve, struct status *st)
         return st->code;
     rpc_health_set(serve->health, "liveness", RPC_SERVING);
     tell_health(serve);
-    return rpc_server_start(serve->server, st);
+    if (rpc_server_start(serve->server, st) != STATUS_OK)
+        return st->code;
+    return serve_metrics(serve, st);
 }
 
 static int wait_for_signal(void)
@@ -224,6 +267,8 @@ enum status_code serve_run(struct serve *serve, const char *program, struct stat
 
 void serve_stop(struct serve *serve)
 {
+    metrics_server_stop(serve->metrics_server);
+    serve->metrics_server = NULL;
     rpc_server_free(serve->server);
     serve->server = NULL;
 }
@@ -236,6 +281,7 @@ void serve_close(struct serve *serve)
     if (serve->security != NULL)
         serve_security_close(serve->security);
     free(serve->security);
+    free(serve->call_log);
     *serve = (struct serve){ 0 };
 }
 

@@ -3,8 +3,8 @@
 
 /**
  * What the three servers share: options, certificates and tokens, an rpc server with health,
- * reflection and a log line per failed call, a line on standard output when it is ready, and an
- * orderly end on SIGTERM or SIGINT.
+ * reflection, metrics and a log line per call that failed or took long, a line on standard output
+ * when it is ready, and an orderly end on SIGTERM or SIGINT.
  *
  * main() is one call of serve_main(). Its run() calls serve_open(), announces services on
  * serve->server, calls serve_listen(), opens its data and then the services, and ends in
@@ -24,10 +24,13 @@
 
 #include "src/base/status.h"
 #include "src/config/config.h"
+#include "src/metrics/http.h"
+#include "src/metrics/metrics.h"
 #include "src/rpc/client.h"
 #include "src/rpc/health.h"
 #include "src/rpc/loop.h"
 #include "src/rpc/server.h"
+#include "src/serve/call_log.h"
 #include "src/serve/options.h"
 #include "src/serve/security.h"
 
@@ -38,6 +41,9 @@ struct serve {
     struct rpc_loop *loop;
     struct rpc_server *server;
     struct rpc_health *health;
+    struct call_log *call_log;
+    struct metrics metrics; /* what is served at --metrics-listen; see metrics_add() */
+    struct metrics_server *metrics_server;
     const char *out_of_service; /* a service whose health is NOT_SERVING all along, or NULL */
     int port;
     pthread_mutex_t lock; /* of what follows */

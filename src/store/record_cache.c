@@ -164,6 +164,11 @@ void record_cache_free(struct record_cache *cache)
     free(cache);
 }
 
+size_t record_cache_bytes(const struct record_cache *cache)
+{
+    return cache == NULL ? 0 : atomic_load(&cache->bytes);
+}
+
 /* Without locks: what is asked for may be gone, which harms nobody. */
 static void prefetch_record(const struct set *set, const struct concept_id *id)
 {

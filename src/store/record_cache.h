@@ -36,6 +36,9 @@ struct record_cache *record_cache_new(size_t bytes);
 
 void record_cache_free(struct record_cache *cache);
 
+/** What its records take. */
+size_t record_cache_bytes(const struct record_cache *cache);
+
 /** Asks for the memory of @n records, so that record_cache_visit() need not wait for each. */
 void record_cache_prefetch(const struct record_cache *cache, const struct concept_id *ids,
                            size_t n);

@@ -77,6 +77,7 @@
 #include "src/base/arena.h"
 #include "src/base/status.h"
 #include "src/ids/concept_id.h"
+#include "src/metrics/metrics.h"
 #include "src/store/concept_wire.h"
 
 enum {
@@ -427,6 +428,10 @@ struct store_stats {
 
 /** Exact counts of what is committed. Reads the folder's directory, no records. */
 enum status_code store_stats(struct store *store, struct store_stats *ret, struct status *st);
+
+/** What it holds, does and takes, and what RocksDB says of itself; @ctx is a store. Reads the
+ * folder's directory, no records. */
+metrics_collect_fn store_collect;
 
 /** Of RocksDB: grows with every record written. */
 uint64_t store_sequence(struct store *store);

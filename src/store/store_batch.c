@@ -104,13 +104,19 @@ static enum status_code write_ops(struct store_batch *batch, struct status *st)
     struct store *store = batch->store;
     rocksdb_writebatch_t *ops = rocksdb_writebatch_create();
     char *error = NULL;
+    size_t bytes;
 
     pending_sort(&batch->pending);
     for (size_t i = 0; i < batch->pending.count; i++)
         add_op(store, &batch->pending.ops[i], ops);
     add_counters(batch, ops);
+    rocksdb_writebatch_data(ops, &bytes);
     rocksdb_write(store->db, store->write, ops, &error);
     rocksdb_writebatch_destroy(ops);
+    if (error == NULL) {
+        metrics_count(&store->batches, 1);
+        metrics_count(&store->batch_bytes, bytes);
+    }
     return error == NULL ? STATUS_OK : store_status(st, error);
 }
 

@@ -85,9 +85,29 @@ struct store {
     _Atomic uint64_t counters[COUNTER_COUNT]; /* of what is committed, COUNTER_SEQUENCE: given */
     _Atomic uint64_t outbox_pending;
 
+    /* For store_collect(). */
+    rocksdb_options_t *options; /* of the database, for its statistics */
+    struct metrics_counter cache_hits;
+    struct metrics_counter cache_misses;
+    struct metrics_counter batches;
+    struct metrics_counter batch_bytes;
+    struct metrics_histogram sync_us;
+
     pthread_mutex_t graves_lock;
     struct grave graves[GRAVE_COUNT]; /* by edge_hash; a newer one takes the place (store_edge.c) */
 };
+
+/** "concepts", … */
+const char *store_family_name(enum store_family family);
+
+/* What the folder takes of the disk. */
+struct store_disk {
+    uint64_t bytes;      /* blocks of every file */
+    uint64_t log_bytes;  /* of them, of write-ahead logs */
+    uint64_t free_bytes; /* of the file system, for us */
+};
+
+enum status_code store_disk(const struct store *store, struct store_disk *ret, struct status *st);
 
 bool store_owns(const struct store *store, uint16_t slot);
 

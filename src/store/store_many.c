@@ -120,12 +120,16 @@ static enum status_code read_window(struct window *window, struct status *st)
     size_t from;
 
     record_cache_prefetch(window->store->cache, window->ids, window->n);
+    window->miss_count = 0;
     from = visit_cached(window);
+    if (from < window->n) {
+        buf_reset(&window->held);
+        hold_cached(window, from);
+    }
+    metrics_count(&window->store->cache_hits, window->n - window->miss_count);
+    metrics_count(&window->store->cache_misses, window->miss_count);
     if (from == window->n)
         return STATUS_OK;
-    window->miss_count = 0;
-    buf_reset(&window->held);
-    hold_cached(window, from);
     if (window->held.failed)
         return store_no_memory(st);
     if (store_pin_many(window->store, FAMILY_CONCEPTS, window->misses, window->miss_count,

@@ -41,6 +41,11 @@ static const struct family_shape {
     [FAMILY_META] = { "meta", MIB, 4096, true, false },
 };
 
+const char *store_family_name(enum store_family family)
+{
+    return shapes[family].name;
+}
+
 bool store_owns(const struct store *store, uint16_t slot)
 {
     return store->owns == NULL || store->owns(store->context, slot);
@@ -132,6 +137,7 @@ static rocksdb_options_t *database_options(void)
     rocksdb_options_set_keep_log_file_num(options, KEPT_LOGS);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_stats_persist_period_sec(options, 0);
+    rocksdb_options_enable_statistics(options);
     return options;
 }
 
@@ -201,11 +207,10 @@ static enum status_code open_database(struct store *store, size_t cache_bytes, s
 {
     rocksdb_cache_t *cache =
         rocksdb_cache_create_lru(cache_bytes == 0 ? DEFAULT_CACHE_BYTES : cache_bytes);
-    rocksdb_options_t *options = database_options();
 
-    if (check_families(options, store->path, st) == STATUS_OK)
-        open_families(store, options, cache, st);
-    rocksdb_options_destroy(options);
+    store->options = database_options();
+    if (check_families(store->options, store->path, st) == STATUS_OK)
+        open_families(store, store->options, cache, st);
     rocksdb_cache_destroy(cache);
     return st->code;
 }
@@ -283,6 +288,8 @@ void store_close(struct store *store)
             rocksdb_column_family_handle_destroy(store->families[i]);
     if (store->db != NULL)
         rocksdb_close(store->db);
+    if (store->options != NULL)
+        rocksdb_options_destroy(store->options);
     record_cache_free(store->cache);
     rocksdb_readoptions_destroy(store->read);
     rocksdb_writeoptions_destroy(store->write);

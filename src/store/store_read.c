@@ -71,9 +71,13 @@ enum status_code store_get(struct store *store, const struct concept_id *id,
     struct store_value value = { 0 };
     record_cache_ticket ticket;
 
-    if (!record_cache_visit(store->cache, id, copy_value, &value, &ticket) &&
-        pin_and_cache(store, id, ticket, &value, st) != STATUS_OK)
-        return st->code;
+    if (record_cache_visit(store->cache, id, copy_value, &value, &ticket)) {
+        metrics_count(&store->cache_hits, 1);
+    } else {
+        metrics_count(&store->cache_misses, 1);
+        if (pin_and_cache(store, id, ticket, &value, st) != STATUS_OK)
+            return st->code;
+    }
     if (value.data == NULL)
         return store_no_memory(st);
     *ret = value;

@@ -1,7 +1,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "src/store/store_internal.h"
 
@@ -17,17 +19,36 @@ static uint64_t file_bytes(int directory, const char *name)
     return (uint64_t)info.st_blocks * BLOCK_BYTES;
 }
 
-static enum status_code folder_bytes(const char *path, uint64_t *ret, struct status *st)
+static bool is_log(const char *name)
 {
-    DIR *directory = opendir(path);
+    size_t length = strlen(name);
+
+    return length > 4 && strcmp(name + length - 4, ".log") == 0;
+}
+
+static uint64_t free_bytes(int directory)
+{
+    struct statvfs system;
+
+    return fstatvfs(directory, &system) == 0 ? (uint64_t)system.f_bavail * system.f_frsize : 0;
+}
+
+enum status_code store_disk(const struct store *store, struct store_disk *ret, struct status *st)
+{
+    DIR *directory = opendir(store->path);
+    struct store_disk disk = { 0 };
     struct dirent *entry;
 
     if (directory == NULL)
-        return status_set_errno(st, errno, "list '%s'", path);
-    *ret = 0;
-    while ((entry = readdir(directory)) != NULL)
-        *ret += file_bytes(dirfd(directory), entry->d_name);
+        return status_set_errno(st, errno, "list '%s'", store->path);
+    while ((entry = readdir(directory)) != NULL) {
+        uint64_t bytes = file_bytes(dirfd(directory), entry->d_name);
+        disk.bytes += bytes;
+        disk.log_bytes += is_log(entry->d_name) ? bytes : 0;
+    }
+    disk.free_bytes = free_bytes(dirfd(directory));
     closedir(directory);
+    *ret = disk;
     return STATUS_OK;
 }
 
@@ -41,10 +62,13 @@ enum status_code store_stats(struct store *store, struct store_stats *ret, struc
         .associations_in = atomic_load(&store->counters[COUNTER_IN]),
         .outbox_pending = atomic_load(&store->outbox_pending),
     };
+    struct store_disk disk;
 
-    if (folder_bytes(store->path, &stats.disk_bytes, st) == STATUS_OK)
-        *ret = stats;
-    return st->code;
+    if (store_disk(store, &disk, st) != STATUS_OK)
+        return st->code;
+    stats.disk_bytes = disk.bytes;
+    *ret = stats;
+    return STATUS_OK;
 }
 
 uint64_t store_sequence(struct store *store)

@@ -1,3 +1,4 @@
+#include "src/base/clock.h"
 #include "src/store/store_internal.h"
 
 /* What is visible now is in the log: RocksDB counts a write when it is in log and memtable. */
@@ -5,10 +6,13 @@ static void sync_log(struct store *store)
 {
     uint64_t visible = rocksdb_get_latest_sequence_number(store->db);
     char *error = NULL;
+    int64_t began_us;
 
     store->syncing = true;
     pthread_mutex_unlock(&store->sync_lock);
+    began_us = clock_monotonic_us();
     rocksdb_flush_wal(store->db, 1, &error);
+    metrics_observe(&store->sync_us, (uint64_t)(clock_monotonic_us() - began_us));
     pthread_mutex_lock(&store->sync_lock);
     store->syncing = false;
     if (error == NULL)

@@ -286,8 +286,11 @@ struct log {
     char method[64];
     char peer[128];
     struct status status;
+    struct rpc_trace trace;
     int64_t duration_us;
     enum role role;
+    bool slow;
+    int64_t asked;
 };
 
 static void note_line(const struct rpc_call_summary *summary, void *ctx)
@@ -297,12 +300,44 @@ static void note_line(const struct rpc_call_summary *summary, void *ctx)
     snprintf(log->method, sizeof log->method, "%s", summary->method);
     snprintf(log->peer, sizeof log->peer, "%s", summary->peer);
     log->status = *summary->status;
+    log->trace = *summary->trace;
     log->duration_us = summary->duration_us;
     log->role = summary->role;
+    log->slow = summary->slow;
+    log->asked = summary->asked;
     latch_up(&log->lines);
 }
 
-Test(rpc_server, tells_about_every_call_that_ended)
+static void get_after_a_millisecond(struct rpc_call *call, const ProtobufCMessage *message,
+                                    void *service)
+{
+    Sutra__V1__GetResponse reply = SUTRA__V1__GET_RESPONSE__INIT;
+    Sutra__V1__Concept concept = SUTRA__V1__CONCEPT__INIT;
+    int64_t until_us = clock_monotonic_us() + 1000;
+    struct status ok = { 0 };
+
+    (void)message;
+    (void)service;
+    while (clock_monotonic_us() <= until_us)
+        continue;
+    rpc_note_asked(call, 3, 10, false);
+    rpc_note_asked(call, 4, 5, true);
+    rpc_note_asked(call, 5, 20, false);
+    reply.concept = &concept;
+    rpc_finish(call, &reply.base, &ok);
+}
+
+static void expect_line(const struct log *log, enum status_code code, bool slow)
+{
+    cr_assert(eq(int, log->status.code, code));
+    cr_assert(eq(int, log->slow, slow));
+    cr_assert(ge(i64, log->duration_us, 0));
+    cr_assert(ne(ptr, strstr(log->peer, "127.0.0.1"), NULL), "%s", log->peer);
+    cr_assert(eq(sz, strlen(log->trace.trace_id), 32));
+    cr_assert(eq(sz, strlen(log->trace.call_id), 16));
+}
+
+Test(rpc_server, tells_about_calls_that_failed)
 {
     struct log log = { .lines = LATCH_INIT };
 
@@ -311,19 +346,78 @@ Test(rpc_server, tells_about_every_call_that_ended)
         .methods = &echo_on_loop,
         .count = 1 });
     get_id(f.channel, "moon", &arena, &st);
-    latch_wait(&log.lines, 1);
-    cr_assert(eq(str, log.method, "/sutra.v1.ConceptService/Get"));
-    cr_assert(eq(str, log.peer, ""));
-    cr_assert(eq(int, log.role, ROLE_READER));
-    cr_assert(eq(int, log.status.code, STATUS_OK));
-    cr_assert(ge(i64, log.duration_us, 0));
+    cr_assert(eq(int, st.code, STATUS_OK));
     rpc_sync_call_result(f.channel,
                          &(struct rpc_request){ .path = "/sutra.v1.ConceptService/Learn",
                                                 .bytes = rpc_bytes_copy("\x07", 1) },
                          &(struct rpc_result){ 0 });
-    latch_wait(&log.lines, 2);
-    cr_assert(eq(int, log.status.code, STATUS_INVALID_ARGUMENT));
-    cr_assert(ne(ptr, strstr(log.peer, "127.0.0.1"), NULL), "%s", log.peer);
+    latch_wait(&log.lines, 1);
+    cr_assert(eq(str, log.method, "/sutra.v1.ConceptService/Learn"));
+    cr_assert(eq(i64, log.asked, -1));
+    expect_line(&log, STATUS_INVALID_ARGUMENT, false);
+    stop();
+}
+
+Test(rpc_server, tells_about_calls_that_took_long)
+{
+    struct log log = { .lines = LATCH_INIT };
+
+    start(&(struct rpc_fixture_setup){
+        .options = { .on_finished = note_line, .on_finished_ctx = &log, .slow_us = 900 },
+        .methods = &(struct rpc_method){ .name = "Get", .handler = get_after_a_millisecond },
+        .count = 1 });
+    get_id(f.channel, "moon", &arena, &st);
+    latch_wait(&log.lines, 1);
+    expect_line(&log, STATUS_OK, true);
+    cr_assert(eq(i64, log.asked, 4));
+    stop();
+}
+
+/* Counting. ----------------------------------------------------------------------------------- */
+
+/* A line of the page of the server's metrics. */
+static void expect_metric(const char *line)
+{
+    struct metrics metrics = { 0 };
+    struct buf page = { 0 };
+
+    metrics_add(&metrics, rpc_server_collect, f.server);
+    buf_append(&page, "\n", 1);
+    metrics_render(&metrics, METRICS_TEXT, &page);
+    buf_append_u8(&page, 0);
+    cr_expect(ne(ptr, strstr((char *)page.data, line), NULL), "%s in %s", line, page.data);
+    buf_deinit(&page);
+}
+
+#define OF_GET "{service=\"sutra.v1.ConceptService\",method=\"Get\""
+#define OF_LEARN "{service=\"sutra.v1.ConceptService\",method=\"Learn\""
+
+Test(rpc_server, counts_calls_by_method_and_code)
+{
+    start(&(struct rpc_fixture_setup){ .methods = &echo_on_loop, .count = 1 });
+    expect_metric("\nsutra_rpc_server_started_total" OF_GET "} 0\n");
+    expect_metric("\nsutra_rpc_server_handled_total" OF_GET ",code=\"OK\"} 0\n");
+    for (int i = 0; i < 3; i++)
+        get_id(f.channel, "moon", &arena, &st);
+    rpc_sync_call_result(f.channel,
+                         &(struct rpc_request){ .path = "/sutra.v1.ConceptService/Learn",
+                                                .bytes = rpc_bytes_copy("\x07", 1) },
+                         &(struct rpc_result){ 0 });
+    rpc_sync_call_result(f.channel,
+                         &(struct rpc_request){ .path = "/sutra.v1.ConceptService/Nothing",
+                                                .bytes = rpc_bytes_copy("", 0) },
+                         &(struct rpc_result){ 0 });
+    expect_metric("\nsutra_rpc_server_started_total" OF_GET "} 3\n");
+    expect_metric("\nsutra_rpc_server_handled_total" OF_GET ",code=\"OK\"} 3\n");
+    expect_metric("\nsutra_rpc_server_in_flight" OF_GET "} 0\n");
+    expect_metric("\nsutra_rpc_server_duration_seconds_count" OF_GET "} 3\n");
+    expect_metric("\nsutra_rpc_server_received_bytes_total" OF_GET "} 18\n"); /* tag, size, moon */
+    expect_metric("\nsutra_rpc_server_sent_bytes_total" OF_GET "} 24\n");
+    expect_metric("\nsutra_rpc_server_handled_total" OF_LEARN ",code=\"INVALID_ARGUMENT\"} 1\n");
+    expect_metric("\nsutra_rpc_server_handled_total{service=\"unknown\",method=\"unknown\","
+                  "code=\"UNIMPLEMENTED\"} 1\n");
+    expect_metric("\nsutra_rpc_server_refused_total{reason=\"undecodable\"} 1\n");
+    expect_metric("\nsutra_rpc_server_refused_total{reason=\"unknown_method\"} 1\n");
     stop();
 }
 

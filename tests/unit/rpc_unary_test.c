@@ -668,12 +668,13 @@ static void get_headers(struct rpc_call *call, const ProtobufCMessage *message, 
     Sutra__V1__GetResponse reply = SUTRA__V1__GET_RESPONSE__INIT;
     Sutra__V1__Concept concept = SUTRA__V1__CONCEPT__INIT;
     struct status ok = { 0 };
-    const char *names[] = { "authorization", "traceparent", "x-hop", "x-other", "accept" };
+    const char *names[] = { "authorization", "traceparent", "tracestate",
+                            "x-hop",         "x-other",     "accept" };
     struct buf text = { 0 };
 
     (void)message;
     (void)service;
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         const char *value = rpc_metadata(call, names[i]);
         buf_printf(&text, "%s|", value != NULL ? value : "-");
     }
@@ -684,13 +685,11 @@ static void get_headers(struct rpc_call *call, const ProtobufCMessage *message, 
     buf_deinit(&text);
 }
 
-Test(rpc_unary, passes_on_only_the_headers_that_travel)
+/* What the second server gets of the headers that the first one got. */
+static const char *passed_on(const struct rpc_metadata_pair *headers, size_t count)
 {
-    const struct rpc_metadata_pair headers[] = {
-        { "authorization", "Bearer x" }, { "traceparent", "00-1" }, { "x-hop", "1" },
-        { "x-other", "kept" },           { "accept", "dropped" },
-    };
     Sutra__V1__GetRequest request = SUTRA__V1__GET_REQUEST__INIT;
+    static char got[256];
     struct two_servers two;
     ProtobufCMessage *reply;
 
@@ -700,12 +699,49 @@ Test(rpc_unary, passes_on_only_the_headers_that_travel)
                                          .method = "Get",
                                          .message = &request.base,
                                          .metadata = headers,
-                                         .metadata_count = 5,
+                                         .metadata_count = count,
                                          .deadline_us = deadline_in_ms(20000) },
                   &sutra__v1__get_response__descriptor, &arena, &reply, &st);
     cr_assert(eq(int, st.code, STATUS_OK), "%s", st.message);
-    cr_assert(eq(str, ((Sutra__V1__GetResponse *)reply)->concept->id, "Bearer x|00-1|2|kept|-|"));
+    snprintf(got, sizeof got, "%s", ((Sutra__V1__GetResponse *)reply)->concept->id);
     stop_two(&two);
+    return got;
+}
+
+#define TRACE "0af7651916cd43dd8448eb211c80319c"
+#define PARENT "b7ad6b7169203331"
+
+Test(rpc_unary, passes_on_only_the_headers_that_travel)
+{
+    const struct rpc_metadata_pair headers[] = {
+        { "authorization", "Bearer x" }, { "x-hop", "1" },        { "x-other", "kept" },
+        { "accept", "dropped" },         { "tracestate", "a=1" }, { "traceparent", "00-1" },
+    };
+    const char *got = passed_on(headers, 6);
+
+    /* The trace, which was none, began anew: what others said of it is dropped. */
+    cr_assert(eq(int, strncmp(got, "Bearer x|00-", 12), 0), "%s", got);
+    cr_assert(eq(str, (char *)got + 12 + 32 + 1 + 16, "-00|-|2|kept|-|"), "%s", got);
+}
+
+Test(rpc_unary, a_trace_goes_on_and_its_part_has_a_new_id)
+{
+    const struct rpc_metadata_pair headers[] = { { "traceparent", "00-" TRACE "-" PARENT "-01" },
+                                                 { "tracestate", "a=1" } };
+    const char *got = passed_on(headers, 2);
+
+    cr_assert(eq(int, strncmp(got, "-|00-" TRACE "-", 5 + 32 + 1), 0), "%s", got);
+    cr_assert(eq(ptr, strstr(got, PARENT), NULL), "%s", got);
+    cr_assert(ne(ptr, strstr(got, "-01|a=1|2|"), NULL), "%s", got);
+}
+
+Test(rpc_unary, of_two_traces_none_is_believed)
+{
+    const struct rpc_metadata_pair headers[] = { { "traceparent", "00-" TRACE "-" PARENT "-01" },
+                                                 { "traceparent", "00-" TRACE "-" PARENT "-01" } };
+    const char *got = passed_on(headers, 2);
+
+    cr_assert(eq(ptr, strstr(got, TRACE), NULL), "%s", got);
 }
 
 Test(rpc_unary, an_illegal_header_fails_the_call_only)

@@ -4,6 +4,7 @@
  * Threads       started by        touch
  *   main        -                 opening, signals, closing
  *   loop        serve_open        rpc calls
+ *   metrics     serve_run         reads what is counted
  *   embedder    embedder_open     texts
  */
 
