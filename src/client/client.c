@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* strverscmp */
 #include "src/client/client.h"
 
 #include <protobuf-c/protobuf-c.h>
@@ -8,13 +9,16 @@
 #include "grpc/health/v1/health.pb-c.h"
 #include "src/auth/token.h"
 #include "src/base/clock.h"
+#include "src/client/service_config.h"
+#include "src/rpc/call.h"
 #include "src/rpc/sync_client.h"
 
 enum {
     DEFAULT_TIMEOUT_MS = 30 * 1000,
-    READ_ATTEMPTS = 3,
-    FIRST_PAUSE_MS = 150, /* doubled for the second */
+    ATTEMPTS = 5,
+    FIRST_PAUSE_MS = 50, /* doubled each time */
     HEALTH_REPLY_BYTES = 64 * 1024,
+    REPLY_BYTES = 256 << 20, /* the most that a server can be told to send */
 };
 
 struct client {
@@ -23,6 +27,7 @@ struct client {
     struct rpc_loop *loop;
     struct rpc_tls *tls;
     struct rpc_channel *channel;
+    struct rpc_channel *health; /* to ask also a server that says that it takes no calls */
 };
 
 /* What distinguishes one method from another. */
@@ -30,7 +35,6 @@ struct method {
     const ProtobufCServiceDescriptor *service;
     const char *name;
     const ProtobufCMessageDescriptor *reply;
-    enum client_repeat repeat;
 };
 
 const char *client_default_address(void)
@@ -63,10 +67,11 @@ static enum status_code open_tls(const struct client_options *options, struct rp
     return rpc_tls_open(&tls, ret, st);
 }
 
-static enum status_code open_channel(struct client *client, const struct client_options *options,
-                                     struct status *st)
+static enum status_code open_channels(struct client *client, const struct client_options *options,
+                                      struct status *st)
 {
-    const struct rpc_channel_options channel = {
+    struct rpc_channel_options channel = {
+        .max_message_bytes = REPLY_BYTES,
         .tls = client->tls,
         .tls_name = is_given(options->tls_server_name) ? options->tls_server_name : NULL,
         .token = is_given(options->token) ? options->token : NULL,
@@ -75,6 +80,9 @@ static enum status_code open_channel(struct client *client, const struct client_
 
     if (channel.token != NULL && token_check(channel.token, st) != STATUS_OK)
         return st->code;
+    if (rpc_channel_open(client->loop, client->address, &channel, &client->health, st) != STATUS_OK)
+        return st->code;
+    channel.service_config = client_service_config;
     return rpc_channel_open(client->loop, client->address, &channel, &client->channel, st);
 }
 
@@ -95,7 +103,7 @@ enum status_code client_open(const char *address, const struct client_options *o
     }
     if (open_tls(options, &client->tls, st) != STATUS_OK ||
         rpc_loop_start(&client->loop, st) != STATUS_OK ||
-        open_channel(client, options, st) != STATUS_OK)
+        open_channels(client, options, st) != STATUS_OK)
         goto out;
     *ret_client = client;
     client = NULL;
@@ -109,6 +117,7 @@ void client_close(struct client *client)
     if (client == NULL)
         return;
     rpc_channel_close(client->channel);
+    rpc_channel_close(client->health);
     rpc_loop_stop(client->loop);
     rpc_tls_close(client->tls);
     free(client->address);
@@ -127,7 +136,14 @@ static void pause_ms(long ms)
     nanosleep(&pause, NULL);
 }
 
-/* One deadline holds for all attempts. */
+/* Whether the server has not even looked at the call. */
+static bool was_refused(const struct status *st)
+{
+    return strcmp(st->reason, RPC_SERVER_STARTING) == 0 ||
+           strcmp(st->reason, RPC_SERVER_STOPPING) == 0;
+}
+
+/* One deadline holds for all attempts. Reads are repeated below this, by the service config. */
 static enum status_code call(struct client *client, const struct method *method,
                              const ProtobufCMessage *message, struct arena *arena,
                              ProtobufCMessage **ret_reply, struct status *st)
@@ -138,19 +154,18 @@ static enum status_code call(struct client *client, const struct method *method,
         .message = message,
         .deadline_us = clock_monotonic_us() + (int64_t)client->timeout_ms * 1000,
     };
-    int attempts = method->repeat == CLIENT_READ ? READ_ATTEMPTS : 1;
 
     for (int i = 1; rpc_sync_call(client->channel, &request, method->reply, arena, ret_reply, st) ==
                         STATUS_UNAVAILABLE &&
-                    i < attempts;
+                    was_refused(st) && i < ATTEMPTS;
          i++) {
-        pause_ms((long)FIRST_PAUSE_MS * i);
+        pause_ms((long)FIRST_PAUSE_MS << i);
         status_clear(st);
     }
     return st->code;
 }
 
-#define CLIENT_DEFINE(service_name, function, Method, repeatable)                                  \
+#define CLIENT_DEFINE(service_name, function, Method)                                              \
     enum status_code client_##function(                                                            \
         struct client *client, const Sutra__V1__##Method##Request *request, struct arena *arena,   \
         Sutra__V1__##Method##Response **ret_reply, struct status *st)                              \
@@ -159,7 +174,6 @@ static enum status_code call(struct client *client, const struct method *method,
             .service = &sutra__v1__##service_name##_service__descriptor,                           \
             .name = #Method,                                                                       \
             .reply = &sutra__v1__##function##_response__descriptor,                                \
-            .repeat = repeatable,                                                                  \
         };                                                                                         \
         ProtobufCMessage *reply = NULL;                                                            \
                                                                                                    \
@@ -169,26 +183,75 @@ static enum status_code call(struct client *client, const struct method *method,
     }
 CLIENT_METHODS(CLIENT_DEFINE)
 
+/* Over the channel that does not ask itself first whether the server takes calls. */
+static enum status_code ask_health(struct client *client, const char *method,
+                                   const ProtobufCMessage *message,
+                                   const ProtobufCMessageDescriptor *type, struct arena *arena,
+                                   ProtobufCMessage **ret_reply, struct status *st)
+{
+    const struct rpc_request request = {
+        .service = &grpc__health__v1__health__descriptor,
+        .method = method,
+        .message = message,
+        .deadline_us = clock_monotonic_us() + (int64_t)client->timeout_ms * 1000,
+    };
+
+    return rpc_sync_call(client->health, &request, type, arena, ret_reply, st);
+}
+
+static bool is_serving(const Grpc__Health__V1__HealthCheckResponse *response)
+{
+    return response != NULL &&
+           response->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+}
+
 enum status_code client_health(struct client *client, const char *service, bool *ret_serving,
                                struct status *st)
 {
-    static const struct method method = {
-        .service = &grpc__health__v1__health__descriptor,
-        .name = "Check",
-        .reply = &grpc__health__v1__health_check_response__descriptor,
-        .repeat = CLIENT_READ,
-    };
     Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
     ProtobufCMessage *reply = NULL;
     struct arena arena;
 
     arena_init(&arena, HEALTH_REPLY_BYTES);
     request.service = (char *)service;
-    if (call(client, &method, &request.base, &arena, &reply, st) == STATUS_OK)
-        *ret_serving = ((Grpc__Health__V1__HealthCheckResponse *)reply)->status ==
-                       GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    if (ask_health(client, "Check", &request.base,
+                   &grpc__health__v1__health_check_response__descriptor, &arena, &reply,
+                   st) == STATUS_OK)
+        *ret_serving = is_serving((const Grpc__Health__V1__HealthCheckResponse *)reply);
     arena_deinit(&arena);
     return st->code;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strverscmp(((const struct client_serving *)a)->service,
+                      ((const struct client_serving *)b)->service);
+}
+
+enum status_code client_health_list(struct client *client, struct arena *arena,
+                                    struct client_serving **ret_list, size_t *ret_count,
+                                    struct status *st)
+{
+    Grpc__Health__V1__HealthListRequest request = GRPC__HEALTH__V1__HEALTH_LIST_REQUEST__INIT;
+    const Grpc__Health__V1__HealthListResponse *list;
+    ProtobufCMessage *reply = NULL;
+    struct client_serving *servings;
+
+    if (ask_health(client, "List", &request.base,
+                   &grpc__health__v1__health_list_response__descriptor, arena, &reply,
+                   st) != STATUS_OK)
+        return st->code;
+    list = (const Grpc__Health__V1__HealthListResponse *)reply;
+    servings = arena_calloc(arena, list->n_statuses, sizeof *servings);
+    if (servings == NULL)
+        return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    for (size_t i = 0; i < list->n_statuses; i++)
+        servings[i] =
+            (struct client_serving){ list->statuses[i]->key, is_serving(list->statuses[i]->value) };
+    qsort(servings, list->n_statuses, sizeof *servings, by_name);
+    *ret_list = servings;
+    *ret_count = list->n_statuses;
+    return STATUS_OK;
 }
 
 /* A client_list and a client_import are the rpc layer's stream under a name that knows its types.

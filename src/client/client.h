@@ -11,8 +11,11 @@
  * RESOURCE_EXHAUSTED may also mean that the reply does not fit the arena. UNAUTHENTICATED: the
  * server asks for a token that it knows. PERMISSION_DENIED: for one with a larger role.
  *
- * Methods that only read are tried again, at most twice, when they meet UNAVAILABLE; methods that
- * write are sent once, because a lost answer does not tell whether the write happened.
+ * deploy/service-config.json is built in: calls go to one server after the other of those that say
+ * that they take calls; methods that only read are tried again, four times at most, when they meet
+ * UNAVAILABLE; and each may take the time that is given there at most. Methods that write are sent
+ * once, because a lost answer does not tell whether the write happened, and again only where the
+ * server has refused them unseen: while it was starting or stopping.
  *
  * Any number of threads may call one client; a stream belongs to one thread, except that one thread
  * may send on an import while another receives.
@@ -54,11 +57,11 @@ struct client_options {
 const char *client_default_address(void);
 
 /**
- * Prepares a channel to @address ("host:port" or "unix:/path"; NULL: client_default_address()).
- * Connects with the first call, so a server that is not there shows up then. @options may be NULL;
- * what it points to is copied. INVALID_ARGUMENT for a malformed address or token,
- * FAILED_PRECONDITION for files that cannot be used, and where a token would leave this machine in
- * plaintext.
+ * Prepares a channel to @address ("host:port", "unix:/path", or several "number:port" with commas
+ * between them: routers side by side; NULL: client_default_address()). Connects with the first
+ * call, so a server that is not there shows up then. @options may be NULL; what it points to is
+ * copied. INVALID_ARGUMENT for a malformed address or token, FAILED_PRECONDITION for files that
+ * cannot be used, and where a token would leave this machine in plaintext.
  */
 enum status_code client_open(const char *address, const struct client_options *options,
                              struct client **ret_client, struct status *st);
@@ -69,44 +72,51 @@ void client_close(struct client *client);
 /** What client_open() was given or found. Valid until client_close(). */
 const char *client_address(const struct client *client);
 
-/* Whether a call may be repeated without the caller's knowledge. */
-enum client_repeat { CLIENT_ONCE, CLIENT_READ };
-
-/* service, function name, method, repeat: every unary method of the public services. */
+/* service, function name, method: every unary method of the public services. */
 #define CLIENT_METHODS(X)                                                                          \
-    X(concept, learn, Learn, CLIENT_ONCE)                                                          \
-    X(concept, learn_batch, LearnBatch, CLIENT_ONCE)                                               \
-    X(concept, put, Put, CLIENT_ONCE)                                                              \
-    X(concept, get, Get, CLIENT_READ)                                                              \
-    X(concept, batch_get, BatchGet, CLIENT_READ)                                                   \
-    X(concept, delete, Delete, CLIENT_ONCE)                                                        \
-    X(concept, associate, Associate, CLIENT_ONCE)                                                  \
-    X(concept, dissociate, Dissociate, CLIENT_ONCE)                                                \
-    X(concept, neighbors, Neighbors, CLIENT_READ)                                                  \
-    X(concept, search, Search, CLIENT_READ)                                                        \
-    X(concept, batch_search, BatchSearch, CLIENT_READ)                                             \
-    X(concept, distance, Distance, CLIENT_READ)                                                    \
-    X(concept, reinforce, Reinforce, CLIENT_ONCE)                                                  \
-    X(admin, stats, Stats, CLIENT_READ)                                                            \
-    X(admin, get_topology, GetTopology, CLIENT_READ)                                               \
-    X(admin, get_limits, GetLimits, CLIENT_READ)                                                   \
-    X(admin, train_codebook, TrainCodebook, CLIENT_ONCE)                                           \
-    X(embedding, embed, Embed, CLIENT_READ)                                                        \
-    X(embedding, info, Info, CLIENT_READ)
+    X(concept, learn, Learn)                                                                       \
+    X(concept, learn_batch, LearnBatch)                                                            \
+    X(concept, put, Put)                                                                           \
+    X(concept, get, Get)                                                                           \
+    X(concept, batch_get, BatchGet)                                                                \
+    X(concept, delete, Delete)                                                                     \
+    X(concept, associate, Associate)                                                               \
+    X(concept, dissociate, Dissociate)                                                             \
+    X(concept, neighbors, Neighbors)                                                               \
+    X(concept, search, Search)                                                                     \
+    X(concept, batch_search, BatchSearch)                                                          \
+    X(concept, distance, Distance)                                                                 \
+    X(concept, reinforce, Reinforce)                                                               \
+    X(admin, stats, Stats)                                                                         \
+    X(admin, get_topology, GetTopology)                                                            \
+    X(admin, get_limits, GetLimits)                                                                \
+    X(admin, train_codebook, TrainCodebook)                                                        \
+    X(embedding, embed, Embed)                                                                     \
+    X(embedding, info, Info)
 
 /** enum status_code client_get(struct client *, const Sutra__V1__GetRequest *, struct arena *,
  *                              Sutra__V1__GetResponse **ret_reply, struct status *), and so on. */
-#define CLIENT_DECLARE(service, function, Method, repeat)                                          \
+#define CLIENT_DECLARE(service, function, Method)                                                  \
     enum status_code client_##function(                                                            \
         struct client *client, const Sutra__V1__##Method##Request *request, struct arena *arena,   \
         Sutra__V1__##Method##Response **ret_reply, struct status *st);
 CLIENT_METHODS(CLIENT_DECLARE)
 #undef CLIENT_DECLARE
 
-/** grpc.health.v1: *@ret_serving says whether @service ("" for the whole server) takes calls.
- * NOT_FOUND when the server does not know @service. */
+/** grpc.health.v1, also of a server that takes no calls: *@ret_serving says whether @service (""
+ * for the whole server) does. NOT_FOUND when the server does not know @service. */
 enum status_code client_health(struct client *client, const char *service, bool *ret_serving,
                                struct status *st);
+
+struct client_serving {
+    const char *service;
+    bool serving;
+};
+
+/** The same of everything that the server knows, by name, in @arena. */
+enum status_code client_health_list(struct client *client, struct arena *arena,
+                                    struct client_serving **ret_list, size_t *ret_count,
+                                    struct status *st);
 
 /** All concepts, page by page. */
 struct client_list;

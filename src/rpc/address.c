@@ -1,6 +1,7 @@
 #include "src/rpc/address.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -50,7 +51,7 @@ static bool host_of(const char *text, char ret[HOST_SIZE])
     return true;
 }
 
-bool rpc_address_is_local(const char *text)
+static bool is_local(const char *text)
 {
     char host[HOST_SIZE];
     struct in_addr address;
@@ -62,6 +63,74 @@ bool rpc_address_is_local(const char *text)
     if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
         return true;
     return inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
+static bool is_ipv4(const char *text)
+{
+    char host[HOST_SIZE];
+    struct in_addr number;
+
+    return host_of(text, host) && inet_pton(AF_INET, host, &number) == 1;
+}
+
+static bool is_ipv6(const char *text)
+{
+    char host[HOST_SIZE];
+    struct in6_addr number;
+    size_t length;
+
+    if (!host_of(text, host))
+        return false;
+    length = strlen(host);
+    if (length < 2 || host[0] != '[' || host[length - 1] != ']')
+        return false;
+    host[length - 1] = '\0';
+    return inet_pton(AF_INET6, host + 1, &number) == 1;
+}
+
+/* Whether all addresses of a list with commas are @such; a socket's path is never taken apart. */
+static bool are_all(const char *text, bool (*such)(const char *address))
+{
+    char *copy, *rest, *address;
+    bool yes = true;
+
+    if (socket_path(text) != NULL)
+        return such(text);
+    copy = rest = strdup(text);
+    yes = copy != NULL;
+    while (yes && (address = strsep(&rest, ",")) != NULL)
+        yes = rpc_address_valid(address, 1) && such(address);
+    free(copy);
+    return yes;
+}
+
+bool rpc_address_is_list(const char *text)
+{
+    return socket_path(text) == NULL && strchr(text, ',') != NULL;
+}
+
+static char *with_scheme(const char *scheme, const char *text)
+{
+    size_t size = strlen(scheme) + strlen(text) + 1;
+    char *target = malloc(size);
+
+    if (target != NULL)
+        snprintf(target, size, "%s%s", scheme, text);
+    return target;
+}
+
+char *rpc_address_target(const char *text)
+{
+    if (!rpc_address_is_list(text))
+        return rpc_address_valid(text, 1) ? strdup(text) : NULL;
+    if (are_all(text, is_ipv4))
+        return with_scheme("ipv4:", text);
+    return are_all(text, is_ipv6) ? with_scheme("ipv6:", text) : NULL;
+}
+
+bool rpc_address_is_local(const char *text)
+{
+    return rpc_address_is_list(text) ? are_all(text, is_local) : is_local(text);
 }
 
 bool rpc_address_in_use(const char *text)

@@ -12,9 +12,19 @@
  */
 bool rpc_address_valid(const char *text, long min_port);
 
-/** Whether what is sent to a valid address stays on this machine: "unix:…", "localhost:…", or
- * numbers of 127.0.0.0/8 or [::1]. */
+/** Whether what is sent to an address, or to each of a list, stays on this machine: "unix:…",
+ * "localhost:…", or numbers of 127.0.0.0/8 or [::1]. */
 bool rpc_address_is_local(const char *text);
+
+/** Whether @text is of the third form below. */
+bool rpc_address_is_list(const char *text);
+
+/**
+ * What gRPC connects to for an address of the one or the other form, or for several servers in one
+ * place, by numbers: "10.0.0.3:7400,10.0.0.4:7400", "[fd00::3]:7400,[fd00::4]:7400". From malloc();
+ * NULL for what is none of these.
+ */
+char *rpc_address_target(const char *text);
 
 /** Whether somebody answers on the socket of a "unix:" address: gRPC would take its path away
  * without asking. */

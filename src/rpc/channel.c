@@ -32,13 +32,26 @@ static grpc_arg string(const char *key, const char *value)
                        .value.string = (char *)(uintptr_t)value };
 }
 
+/* Moves those that are given to the front; returns how many. */
+static size_t without_null(grpc_arg *args, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (args[i].type != GRPC_ARG_STRING || args[i].value.string != NULL)
+            args[kept++] = args[i];
+    return kept;
+}
+
 static grpc_channel *create(const char *target, const struct rpc_channel_options *options)
 {
     int max_message = or_default((int)options->max_message_bytes, 64 * MIB);
     grpc_arg args[] = {
         integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message),
-        integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1), integer(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
-        integer(GRPC_ARG_ENABLE_CHANNELZ, 0), integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        integer(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
+        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        integer(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
         integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         integer(GRPC_ARG_KEEPALIVE_TIME_MS, or_default(options->keepalive_ms, 10 * 1000)),
         integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, or_default(options->keepalive_timeout_ms, 5 * 1000)),
@@ -49,10 +62,14 @@ static grpc_channel *create(const char *target, const struct rpc_channel_options
         integer(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5 * 1000),
         integer(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500),
         integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options->own_connection),
-        string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, options->tls_name), /* last: not always given */
+        /* What is sent is kept until it is answered anyway: calls of any size can be retried. */
+        integer(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, INT_MAX),
+        /* Not always given: */
+        string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, options->tls_name),
+        string(GRPC_ARG_SERVICE_CONFIG, options->service_config),
     };
-    size_t count = sizeof args / sizeof args[0] - (options->tls_name == NULL);
-    grpc_channel_args list = { .num_args = count, .args = args };
+    grpc_channel_args list = { .num_args = without_null(args, sizeof args / sizeof args[0]),
+                               .args = args };
     grpc_channel_credentials *credentials = tls_channel_credentials(options->tls);
     grpc_channel *channel = grpc_channel_create(target, credentials, &list);
 
@@ -64,17 +81,32 @@ static enum status_code check_target(const char *target, const struct rpc_channe
                                      struct status *st)
 {
     bool tokens = options->token != NULL || options->passes_tokens;
+    bool tls = rpc_tls_connects(options->tls);
 
-    if (!rpc_address_valid(target, 1))
-        return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
-                          target);
-    if (tokens && !options->insecure && !rpc_tls_connects(options->tls) &&
-        !rpc_address_is_local(target))
+    if (tokens && !options->insecure && !tls && !rpc_address_is_local(target))
         return status_set(st, STATUS_FAILED_PRECONDITION,
                           "tokens would travel in plaintext to '%s': use TLS (--tls-ca), or say "
                           "--insecure",
                           target);
+    if (tls && options->tls_name == NULL && rpc_address_is_list(target))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "with TLS the several servers of '%s' need one name that is in all their "
+                          "certificates (--tls-server-name)",
+                          target);
     return STATUS_OK;
+}
+
+/* What gRPC connects to; free() it. */
+static enum status_code resolve(const char *target, const struct rpc_channel_options *options,
+                                char **ret, struct status *st)
+{
+    *ret = rpc_address_target(target);
+    if (*ret == NULL)
+        return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
+                          target);
+    if (check_target(target, options, st) != STATUS_OK)
+        free(*ret);
+    return st->code;
 }
 
 static grpc_slice authorization_of(const char *token)
@@ -94,16 +126,20 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
 {
     static const struct rpc_channel_options defaults = { 0 };
     struct rpc_channel *channel;
+    char *grpc_target;
 
     options = options != NULL ? options : &defaults;
     assert(options->max_message_bytes <= INT_MAX);
-    if (check_target(target, options, st) != STATUS_OK)
+    if (resolve(target, options, &grpc_target, st) != STATUS_OK)
         return st->code;
     channel = calloc(1, sizeof *channel);
-    if (channel == NULL)
+    if (channel == NULL) {
+        free(grpc_target);
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    }
     channel->loop = loop;
-    channel->grpc = create(target, options);
+    channel->grpc = create(grpc_target, options);
+    free(grpc_target);
     channel->tls = rpc_tls_connects(options->tls);
     channel->has_token = options->token != NULL;
     if (channel->has_token)

@@ -32,6 +32,9 @@ struct rpc_channel_options {
     int keepalive_timeout_ms; /* how long it may take to give one; 5 s */
     bool own_connection;      /* do not share one with other channels to the same target */
     int64_t away_ms;          /* see rpc_call_patient(); 0: none is */
+    /* gRPC's, JSON: how calls are spread, retried and bounded in time. It must be well-formed: of
+     * one that is not, every call fails. NULL: none. */
+    const char *service_config;
 
     struct rpc_tls *tls;  /* outlives the channel; NULL, or without an authority: plaintext */
     const char *tls_name; /* must stand in the server's certificate; NULL: the target's host */
@@ -40,9 +43,11 @@ struct rpc_channel_options {
     bool insecure;        /* tokens may travel in plaintext to another machine */
 };
 
-/** @target is "host:port" or "unix:/path". @loop outlives the channel. @options may be NULL. Does
- * not wait for the connection. INVALID_ARGUMENT for a malformed target, FAILED_PRECONDITION where
- * tokens would leave this machine in plaintext. */
+/** @target is "host:port", "unix:/path", or several servers, of which one is called after the other
+ * if the service config says so: "10.0.0.3:7400,10.0.0.4:7400", by their numbers; with TLS they
+ * need a tls_name. @loop outlives the channel. @options may be NULL. Does not wait for the
+ * connection. INVALID_ARGUMENT for a malformed target, FAILED_PRECONDITION where tokens would leave
+ * this machine in plaintext. */
 enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
                                   const struct rpc_channel_options *options,
                                   struct rpc_channel **ret_channel, struct status *st);

@@ -31,9 +31,8 @@ static const struct option GLOBALS[] = {
       .kind = OPTION_TEXT,
       .offset = AT(address),
       .value = "ADDRESS",
-      .help =
-          "the server: host:port or unix:/path (else $SUTRA_ADDRESS, else " CLIENT_DEFAULT_ADDRESS
-          ")" },
+      .help = "the server: host:port, unix:/path, or several number:port with commas between them "
+              "(else $SUTRA_ADDRESS, else " CLIENT_DEFAULT_ADDRESS ")" },
     { .name = "tls-ca",
       .kind = OPTION_TEXT,
       .offset = AT(tls_ca),
