@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "src/cluster/cluster.h"
+#include "src/cluster/shard_watch.h"
 #include "src/cluster/topology_watch.h"
 #include "src/serve/embedder.h"
 #include "src/serve/serve.h"
@@ -55,6 +56,7 @@ struct process {
     struct embedder *embedder;
     struct topology *topology;
     struct cluster *cluster;
+    struct shard_watch *shards;
     struct topology_watch *watch;
 };
 
@@ -74,7 +76,9 @@ static enum status_code open_cluster(struct process *p, struct status *st)
         .peers = &p->serve.peers,
     };
 
-    if (cluster_new(&cluster_options, &p->cluster, st) != STATUS_OK)
+    if (cluster_new(&cluster_options, &p->cluster, st) != STATUS_OK ||
+        shard_watch_start(p->cluster, &p->serve, (int64_t)p->config.peer_wait_ms, &p->shards, st) !=
+            STATUS_OK)
         return st->code;
     if (p->config.topology[0] != '\0')
         topology_watch_start(p->config.topology, p->cluster, &p->watch, st);
@@ -118,6 +122,7 @@ static void close_all(void *process)
     struct process *p = process;
 
     topology_watch_stop(p->watch);
+    shard_watch_stop(p->shards);
     serve_stop(&p->serve);
     cluster_free(p->cluster);
     embedder_close(p->embedder);

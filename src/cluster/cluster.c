@@ -52,6 +52,13 @@ struct placement *cluster_placement(struct cluster *cluster)
     return placement;
 }
 
+void cluster_on_placement(struct cluster *cluster,
+                          void (*fn)(void *ctx, struct placement *placement), void *ctx)
+{
+    cluster->on_placement = fn;
+    cluster->on_placement_ctx = ctx;
+}
+
 enum status_code cluster_set_topology(struct cluster *cluster, struct topology *topology,
                                       struct status *st)
 {
@@ -72,6 +79,8 @@ enum status_code cluster_set_topology(struct cluster *cluster, struct topology *
                    cluster->placement->topology->epoch);
     }
     pthread_mutex_unlock(&cluster->lock);
+    if (other != fresh && cluster->on_placement != NULL)
+        cluster->on_placement(cluster->on_placement_ctx, fresh);
     placement_unref(other);
     return st->code;
 }

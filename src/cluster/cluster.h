@@ -55,6 +55,11 @@ metrics_collect_fn cluster_collect;
 enum status_code cluster_set_topology(struct cluster *cluster, struct topology *topology,
                                       struct status *st);
 
+/** fn(ctx, placement) after every change of topology, on its thread; NULL: no longer. Not while one
+ * changes. @placement is borrowed. */
+void cluster_on_placement(struct cluster *cluster,
+                          void (*fn)(void *ctx, struct placement *placement), void *ctx);
+
 /** The placement in force, referenced. Any thread. */
 struct placement *cluster_placement(struct cluster *cluster);
 

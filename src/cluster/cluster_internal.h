@@ -22,6 +22,8 @@ struct cluster {
     const struct rpc_channel_options *peers;
     struct local_shard local;
     struct cluster_meter *meter;
+    void (*on_placement)(void *ctx, struct placement *placement); /* may be NULL */
+    void *on_placement_ctx;
     pthread_mutex_t lock; /* of placement */
     struct placement *placement;
 };

@@ -143,8 +143,8 @@ void rpc_call_patient(struct rpc_channel *channel, const struct rpc_request *req
                       bool repeatable, rpc_done done, void *ctx);
 
 /** fn(ctx) on the loop when the connection has come or gone, at @until_us (clock_monotonic_us()) at
- * the latest; connects if there is no connection. The channel stays open until then, and a time far
- * away holds up rpc_loop_stop(). */
+ * the latest; connects if there is no connection. Closing the channel is a change too; a time far
+ * away holds up rpc_loop_stop() until then. */
 void rpc_channel_await(struct rpc_channel *channel, int64_t until_us, void (*fn)(void *ctx),
                        void *ctx);
 
