@@ -139,8 +139,7 @@ static void pause_ms(long ms)
 /* Whether the server has not even looked at the call. */
 static bool was_refused(const struct status *st)
 {
-    return strcmp(st->reason, RPC_SERVER_STARTING) == 0 ||
-           strcmp(st->reason, RPC_SERVER_STOPPING) == 0;
+    return strcmp(st->reason, RPC_SERVER_STARTING) == 0;
 }
 
 /* One deadline holds for all attempts. Reads are repeated below this, by the service config. */

@@ -15,7 +15,7 @@
  * that they take calls; methods that only read are tried again, four times at most, when they meet
  * UNAVAILABLE; and each may take the time that is given there at most. Methods that write are sent
  * once, because a lost answer does not tell whether the write happened, and again only where the
- * server has refused them unseen: while it was starting or stopping.
+ * server has refused them unseen, while it was starting.
  *
  * Any number of threads may call one client; a stream belongs to one thread, except that one thread
  * may send on an import while another receives.

@@ -118,12 +118,11 @@ struct remote_call {
     void *ctx;
 };
 
-/* Whether nobody answered, or only somebody who does not answer calls yet, or any more. */
+/* Whether nobody answered, or only somebody who does not answer calls yet. */
 static bool was_missing(const struct rpc_result *result)
 {
     return result->status.code == STATUS_UNAVAILABLE &&
-           (result->details == NULL || strcmp(result->status.reason, RPC_SERVER_STARTING) == 0 ||
-            strcmp(result->status.reason, RPC_SERVER_STOPPING) == 0);
+           (result->details == NULL || strcmp(result->status.reason, RPC_SERVER_STARTING) == 0);
 }
 
 /* To the caller it is this server that answers, and what a shard refused may be a part only. */

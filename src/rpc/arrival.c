@@ -80,10 +80,9 @@ static enum status_code admit(struct rpc_call *call, struct status *st)
         return refuse(call, REFUSED_CALLER, st->code);
     if (call->method == NULL)
         return refuse(call, REFUSED_UNKNOWN_METHOD, unknown_method(call, st));
-    if (atomic_load(&server->stopping))
+    if (server->draining && call->method->method.endless)
         return refuse(call, REFUSED_STOPPING,
-                      status_set_reason(st, STATUS_UNAVAILABLE, RPC_SERVER_STOPPING,
-                                        "the server is shutting down"));
+                      status_set(st, STATUS_UNAVAILABLE, "the server is shutting down"));
     if (!atomic_load_explicit(&call->method->open, memory_order_acquire))
         return refuse(call, REFUSED_STARTING,
                       status_set_reason(st, STATUS_UNAVAILABLE, RPC_SERVER_STARTING,

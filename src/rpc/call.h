@@ -27,7 +27,6 @@ struct rpc_result;
 
 /** Why a call was refused before its handler saw it. */
 #define RPC_SERVER_STARTING "SERVER_STARTING"
-#define RPC_SERVER_STOPPING "SERVER_STOPPING"
 
 /* Asking. ------------------------------------------------------------------------------------- */
 

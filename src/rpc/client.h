@@ -135,7 +135,7 @@ void rpc_call_unary(struct rpc_channel *channel, const struct rpc_request *reque
  * a wait when a server goes, and nothing when it does not come back: later calls fail at once.
  *
  * One that is not @repeatable is only sent to a server that is there, and made again only where it
- * was refused unseen (RPC_SERVER_STARTING, RPC_SERVER_STOPPING): it is done once at most.
+ * was refused unseen (RPC_SERVER_STARTING): it is done once at most.
  *
  * Everything that @request points to lives until @done, and the parent is not finished before.
  */

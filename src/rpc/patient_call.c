@@ -62,8 +62,7 @@ static void give_up(struct patient *patient)
 static bool was_refused(const struct rpc_result *result)
 {
     return result->status.code == STATUS_UNAVAILABLE &&
-           (strcmp(result->status.reason, RPC_SERVER_STARTING) == 0 ||
-            strcmp(result->status.reason, RPC_SERVER_STOPPING) == 0);
+           strcmp(result->status.reason, RPC_SERVER_STARTING) == 0;
 }
 
 /* Whether nobody answered. What a handler has to say of itself comes with details as a rule. */

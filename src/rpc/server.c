@@ -393,6 +393,7 @@ static void begin_shutdown(void *ctx)
 {
     struct rpc_server *server = ctx;
 
+    server->draining = true;
     server->stopped_tag.fn = on_quiet;
     rpc_tag_hand_over(&server->stopped_tag);
     grpc_server_shutdown_and_notify(server->grpc, rpc_loop_queue(server->loop),
@@ -404,7 +405,9 @@ static void begin_shutdown(void *ctx)
     pthread_mutex_unlock(&server->lock);
 }
 
-/* gRPC drops the awaited calls first and refuses new ones a moment later: what arrives in between
+/* What arrived before gRPC refuses calls is answered, but for what would not end by itself.
+ *
+ * gRPC drops the awaited calls first and refuses new ones a moment later: what arrives in between
  * is given to nobody and answered by nobody. On the loop that moment is all but never met, since it
  * is the loop that reads from the connections; and a call met by it ends with the last of those
  * that do run, instead of after the grace. */

@@ -10,8 +10,8 @@
  * LIMIT_EXCEEDED), messages above max_message_bytes RESOURCE_EXHAUSTED by gRPC itself. Compressed
  * messages are refused.
  *
- * What is refused because the server is starting or stopping is UNAVAILABLE, reason SERVER_STARTING
- * or SERVER_STOPPING: nothing was done, and any call, also one that writes, may be sent again.
+ * What is refused because the server is starting is UNAVAILABLE, reason SERVER_STARTING: nothing
+ * was done, and any call, also one that writes, may be sent again.
  *
  * A server with tokens answers UNAUTHENTICATED to calls without one of them ("authorization: Bearer
  * TOKEN") and PERMISSION_DENIED where the role of the token is too small for the method, before

@@ -48,6 +48,7 @@ struct rpc_server {
     struct method_meter *unknown; /* of what nobody registered */
     struct metrics_counter refused[METER_REFUSALS];
     struct rpc_tag stopped_tag;
+    bool draining; /* on the loop only: the shutdown has begun */
 
     pthread_mutex_t lock;   /* of what follows; taken before a call's lock, never after */
     pthread_cond_t changed; /* closing, quiet, or no objects left */
