@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sutra.v1 import admin_service_pb2, concept_service_pb2, embedding_service_pb2  # noqa: F401  (they fill the pool)
 
-SCENARIO = Path(__file__).resolve().parent.parent / "scenario.json"
+SCENARIO = Path(__file__).resolve().parents[2] / "scenario.json"
 DEADLINE_MS = 30_000
 RETRY_SECONDS = 0.05
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
