@@ -137,7 +137,7 @@ def look_up(value: Any, path: str) -> Any:
 def error_of(error: grpc.RpcError) -> dict[str, Any]:
     """As the scenario expects it: code, message, and what is in the details."""
     told: dict[str, Any] = {"code": error.code().name, "message": error.details()}
-    raw = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+    raw = next((one.value for one in error.trailing_metadata() or () if one.key == "grpc-status-details-bin"), None)
     for detail in status_pb2.Status.FromString(raw).details if raw else ():
         bad_request, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
         if detail.Unpack(bad_request) or detail.Unpack(info):
@@ -210,7 +210,7 @@ class Scenario:
                 time.sleep(RETRY_SECONDS)
 
     def _try(self, step: dict[str, Any]) -> None:
-        method = descriptor_pool.Default().FindMethodByName(step["method"].replace("/", "."))
+        method = descriptor_pool.Default().FindMethodByName(step["method"].replace("/", "."))  # type: ignore[no-untyped-call]
         answer, error = CALLS[method.client_streaming, method.server_streaming](self, method, step)
         match(expand(step.get("error", None), self.saved), error, "error")
         if error is None or method.client_streaming:
