@@ -8,21 +8,21 @@ const TEXTS = [
   "A guitar has six strings that are plucked or strummed.",
 ];
 
-async function main(): Promise<void> {
-  const concepts = new ConceptServiceClient(...fromEnvironment());
+async function learnAndSearch(concepts: ConceptServiceClient): Promise<void> {
   for (const content of TEXTS) {
     const { id, created } = await call(concepts, concepts.learn, LearnRequest.fromPartial({ concept: { content } }));
     console.log(`${created ? "learned" : "knew"} ${id}`);
   }
   const question = "why does the sea rise and fall";
-  const answer = await call(
-    concepts,
-    concepts.search,
-    SearchRequest.fromPartial({ query: { text: question }, k: 2, includeConcepts: true }),
-  );
+  const search = SearchRequest.fromPartial({ query: { text: question }, k: 2, includeConcepts: true });
+  const { hits } = await call(concepts, concepts.search, search);
   console.log(`${question}?`);
-  for (const { score, concept } of answer.hits) console.log(`  ${score.toFixed(3)}  ${concept?.content}`);
-  concepts.close();
+  for (const { score, concept } of hits) console.log(`  ${score.toFixed(3)}  ${concept?.content}`);
+}
+
+async function main(): Promise<void> {
+  const concepts = new ConceptServiceClient(...fromEnvironment());
+  await learnAndSearch(concepts).finally(() => concepts.close());
 }
 
 main().catch((error: Error) => {
