@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "deploy/kubernetes"))
 
 import jsonschema
 import kubernetes_validate
-import manifests
+from rendered import manifests
 import yaml
 
 VERSIONS = ("1.29", "1.33", "1.37")

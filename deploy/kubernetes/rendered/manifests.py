@@ -6,7 +6,7 @@ import subprocess
 
 import yaml
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = ROOT / ".cache/bin"
 CHART = ROOT / "deploy/helm/sutra"
 KUBERNETES = "1.31.0"
@@ -69,3 +69,25 @@ def pod_templates(documents):
             yield document, document["spec"]["template"]
         elif document["kind"] == "Pod":
             yield document, document
+
+
+def component(document):
+    return document["metadata"].get("labels", {}).get("app.kubernetes.io/component")
+
+
+def router_service(documents):
+    """The name that clients use."""
+    return next(d["metadata"]["name"] for d in documents if d["kind"] == "Service" and component(d) == "router" and d["spec"].get("clusterIP") != "None")
+
+
+def served_names(documents):
+    """By which servers are called: what their certificate covers."""
+    names = {"localhost"}
+    for document in documents:
+        name = document["metadata"]["name"]
+        if document["kind"] == "Service" and component(document) in ("router", "embedder"):
+            names.add(name)
+        elif document["kind"] == "StatefulSet":
+            service, count = document["spec"]["serviceName"], document["spec"]["replicas"]
+            names.update(f"{name}-{i}.{service}" for i in range(count))
+    return sorted(names)

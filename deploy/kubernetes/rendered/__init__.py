@@ -1,0 +1,1 @@
+"""Runs the pods of rendered manifests as local processes; deploy/kubernetes/run-rendered says how."""
