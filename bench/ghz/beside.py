@@ -1,13 +1,11 @@
-"""bench/run ghz: our own generator's figures beside those of ghz, which knows of the shard only what reflection tells it."""
+"""Our own generator's figures beside those of ghz, which knows of the shard only what reflection tells it."""
 
-import argparse
 import base64
 import json
-import os
 import resource
-import subprocess
 from dataclasses import dataclass
 
+from bench.ghz.program import ghz
 from bench.progress import Progress
 from bench.report import RESULTS, Report
 from bench.rpc import requests
@@ -16,16 +14,9 @@ from bench.rpc.processes import Processes, cpu_seconds, free_ports, load
 from bench.rpc.wordnet import wordnet_requests
 from bench.vector.data import K, wordnet
 
-GHZ = ".cache/bin/ghz"
 SERVICE = "sutra.v1.ConceptService"
 ROUNDS, ASKED, RECALL_TARGET = 5, 100, 0.95
 CLOSE = 0.2  # figures that differ by less confirm each other
-
-
-def _options():
-    parser = argparse.ArgumentParser(prog="bench/run ghz")
-    parser.add_argument("--quick", action="store_true", help="shorter rounds")
-    return parser.parse_args()
 
 
 @dataclass
@@ -70,11 +61,11 @@ class World:
 
     def ghz(self, question, case):
         """What bench/load would print, of ghz; its start is in its processor time."""
-        command = [GHZ, "--insecure", "--call", f"{SERVICE}.{question.method}", "--data-file", question.data, "--connections", "1", "--format", "json",
-                   "--concurrency", str(case.in_flight), *(("--rps", str(case.rate)) if case.rate else ()),
-                   "--duration", f"{self.seconds * 1000:.0f}ms", "--duration-stop", "ignore", f"127.0.0.1:{self.port}"]
+        options = ["--insecure", "--call", f"{SERVICE}.{question.method}", "--data-file", question.data, "--connections", 1,
+                   "--concurrency", case.in_flight, *(("--rps", case.rate) if case.rate else ()),
+                   "--duration", f"{self.seconds * 1000:.0f}ms", "--duration-stop", "ignore"]
         client, server = _children_seconds(), cpu_seconds(self.pid)
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = ghz(self.port, *options)
         if set(found["statusCodeDistribution"]) != {"OK"}:
             raise SystemExit(f"bench: ghz got {found['statusCodeDistribution']}")
         latency = {each["percentage"]: each["latency"] / 1000 for each in found["latencyDistribution"]}
@@ -132,9 +123,8 @@ def _report(report, case, ours, theirs, pid):
     report.add(f"{case}, processor time of the shard", ours.cpu(pid), "us per call", rival_value=theirs.cpu(pid), lower_is_better=True, **rest)
 
 
-def main():
-    seconds = 1 if _options().quick else 3
-    built = os.environ["SUTRA_BUILT"]
+def main(built, quick):
+    seconds = 1 if quick else 3
     report = Report()
     progress = Progress({"filling": 30, "calls": ROUNDS * len(CASES) * (2.25 * seconds + 0.5)})
     progress.part("filling")
@@ -153,12 +143,10 @@ def main():
         for case, ours, theirs in pairs:
             _report(report, case, ours, theirs, world.pid)
     progress.clear()
-    path = RESULTS / f"ghz{'-quick' if seconds < 3 else ''}.json"
+    path = RESULTS / f"ghz-beside{'-quick' if quick else ''}.json"
     report.save(path)
     print(f"{report.table()}\n")
     for row in report.rows[1::2]:
         print(f"{row.name}: {row.note}")
     print(f"\n{path}")
-
-
-main()
+    return 0
