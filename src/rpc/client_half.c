@@ -311,10 +311,9 @@ static const struct {
 
 static void explain_connection(const struct client_half *half, struct status *st)
 {
-    static const char start[] = "failed to connect";
     size_t length = strlen(st->message);
 
-    if (strncmp(st->message, start, sizeof start - 1) != 0)
+    if (strstr(st->message, "last error: ") == NULL) /* of the attempts to connect */
         return;
     for (size_t i = 0; i < sizeof connection_errors / sizeof connection_errors[0]; i++)
         if (connection_errors[i].tls == half->tls &&

@@ -54,10 +54,12 @@ static void start(const struct rpc_method *method)
     struct status st = { 0 };
 
     cr_assert_eq(tokens_parse(file, sizeof file - 1, &tokens, &st), STATUS_OK, "%s", st.message);
-    rpc_fixture_start(
-        &f, &(struct rpc_fixture_setup){ .options = { .tokens = tokens, .on_finished = note },
-                                         .methods = method,
-                                         .count = 1 });
+    rpc_fixture_start(&f, &(struct rpc_fixture_setup){
+                              .options = { .tokens = tokens,
+                                           .slow_us = -1, /* so that every call is told of */
+                                           .on_finished = note },
+                              .methods = method,
+                              .count = 1 });
 }
 
 static void stop(void)
