@@ -14,8 +14,10 @@ enum role guard_role(const struct rpc_call *call)
 static enum status_code unauthenticated(const struct rpc_call *call, const char *reason,
                                         const char *what, struct status *st)
 {
+    const char *method = call->method != NULL ? rpc_method_path(call) : "every method";
+
     return status_set_reason(st, STATUS_UNAUTHENTICATED, reason, "%s needs a token of role %s: %s",
-                             rpc_method_path(call), role_name(guard_role(call)), what);
+                             method, role_name(guard_role(call)), what);
 }
 
 /* The one header that says who calls; NULL and *ret_count if there are none or several. */

@@ -394,6 +394,11 @@ Test(security, a_server_may_want_certificates_of_clients, .init = open_folder, .
                              "--tls-key", in_folder("foreign/client.key")),
                    4, "the server may want a certificate (--tls-cert, --tls-key) (UNAVAILABLE)");
     expect_line(t.log, ARGUMENTS("event=tls_handshake_failed", "certificate verify failed"));
+    test_certificates_expire(in_folder("certs"));
+    expect_refused(ARGUMENTS("--tls-ca", ca, "--tls-cert", in_folder("certs/expired.pem"),
+                             "--tls-key", in_folder("certs/server.key")),
+                   4, "the server may want a certificate (--tls-cert, --tls-key) (UNAVAILABLE)");
+    cr_expect_not_null(strstr(t.output.text, "expired.pem' has expired"), "%s", t.output.text);
     expect_no_secret_in(t.log);
 }
 
@@ -744,6 +749,7 @@ Test(security, a_token_is_printed_once_or_written_where_only_its_owner_reads, .i
      .fini = close_folder, .timeout = 60)
 {
     struct stat about;
+    char *text;
 
     test_run(ARGUMENTS(SUTRA, "token", "web", "reader"), &t.output);
     cr_expect_eq(t.output.status, 0);
@@ -756,6 +762,12 @@ Test(security, a_token_is_printed_once_or_written_where_only_its_owner_reads, .i
              &t.output);
     cr_expect_eq(t.output.status, 2, "a token is not overwritten");
     cr_expect_null(strstr(t.output.text, "sutra_"), "%s", t.output.text);
+    write_file("open-line", "# no line feed");
+    test_run(ARGUMENTS(SUTRA, "token", "web", "reader", "--append", in_folder("open-line")),
+             &t.output);
+    text = test_read_file(in_folder("open-line"));
+    cr_expect_not_null(strstr(text, "# no line feed\nweb reader sha256:"), "%s", text);
+    free(text);
     test_run(ARGUMENTS(SUTRA, "token", "web", "boss"), &t.output);
     cr_expect_eq(t.output.status, 2);
     test_run(ARGUMENTS(SUTRA, "token", "w b", "reader"), &t.output);

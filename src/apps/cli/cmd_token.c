@@ -41,17 +41,27 @@ static enum status_code make(const char *name, const char *role, struct made *re
     return st->code;
 }
 
+/* Whether the last line of a file lacks its end: ours would become a part of it. */
+static bool ends_within_line(int fd)
+{
+    char last;
+    off_t size = lseek(fd, 0, SEEK_END);
+
+    return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
 /* Writes @text and a newline to a file that @flags open. */
 static enum status_code write_line(const char *path, int flags, const char *text, struct status *st)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
-    size_t length = strlen(text);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0600);
+    const char *before;
     int written;
 
     if (fd < 0)
         return status_set_errno(st, errno, "open '%s'", path);
-    written = dprintf(fd, "%s\n", text);
-    if (written < 0 || (size_t)written != length + 1)
+    before = ends_within_line(fd) ? "\n" : "";
+    written = dprintf(fd, "%s%s\n", before, text);
+    if (written < 0 || (size_t)written != strlen(before) + strlen(text) + 1)
         status_set_errno(st, errno, "write '%s'", path);
     if (close(fd) != 0 && st->code == STATUS_OK)
         status_set_errno(st, errno, "write '%s'", path);
