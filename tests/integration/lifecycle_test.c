@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -321,6 +322,66 @@ Test(lifecycle, a_router_tells_which_shards_serve, .fini = stop, .timeout = 120)
     observe_no_more();
 }
 
+struct answer {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned count;
+    unsigned ok;
+};
+
+static void count_answer(void *ctx, struct rpc_result *result)
+{
+    struct answer *answer = ctx;
+
+    if (result->status.code != STATUS_OK)
+        fprintf(stderr, "%s: %s\n", status_code_name(result->status.code), result->status.message);
+    pthread_mutex_lock(&answer->lock);
+    answer->count++;
+    answer->ok += result->status.code == STATUS_OK;
+    pthread_cond_signal(&answer->changed);
+    pthread_mutex_unlock(&answer->lock);
+}
+
+static void begin_call(const char *path, const ProtobufCMessage *request, struct answer *answer)
+{
+    rpc_call_unary(o.channel,
+                   &(struct rpc_request){ .path = path,
+                                          .message = request,
+                                          .deadline_us = clock_monotonic_us() + PATIENCE_US },
+                   count_answer, answer, NULL);
+}
+
+/* Nobody repeats these calls but the router: one that reads, one that asks all shards, one that
+ * writes. */
+Test(lifecycle, calls_wait_for_a_shard_that_restarts, .fini = stop, .timeout = 120)
+{
+    Sutra__V1__GetRequest get_request = SUTRA__V1__GET_REQUEST__INIT;
+    Sutra__V1__StatsRequest stats = SUTRA__V1__STATS_REQUEST__INIT;
+    Sutra__V1__PutRequest put = SUTRA__V1__PUT_REQUEST__INIT;
+    struct answer answer = { .lock = PTHREAD_MUTEX_INITIALIZER,
+                             .changed = PTHREAD_COND_INITIALIZER };
+
+    test_fixture_start(
+        &f, &(struct test_cluster_options){
+                .shards = 1, .router = true, .router_args = { "--peer-wait-ms=60000" } });
+    test_fixture_write(&f, 0, CONCEPTS, 0);
+    observe(f.cluster.router.address);
+    get_request.id = (char *)"c1";
+    put.concept = test_concept(CONCEPTS, 0, &f.arena);
+    test_cluster_stop_shard(&f.cluster, 0);
+    begin_call("/sutra.v1.ConceptService/Get", &get_request.base, &answer);
+    begin_call("/sutra.v1.AdminService/Stats", &stats.base, &answer);
+    begin_call("/sutra.v1.ConceptService/Put", &put.base, &answer);
+    test_cluster_start_shard(&f.cluster, 0);
+    pthread_mutex_lock(&answer.lock);
+    while (answer.count < 3)
+        pthread_cond_wait(&answer.changed, &answer.lock);
+    pthread_mutex_unlock(&answer.lock);
+    cr_expect_eq(answer.ok, 3);
+    observe_no_more();
+    cr_expect_eq(test_fixture_stats(&f)->total->concepts, CONCEPTS + 1);
+}
+
 /* ---- A rolling restart ---- */
 
 enum { READERS = 4, ROUTERS = 2, SHARDS = 3, READS_BETWEEN = 100 };
@@ -394,6 +455,42 @@ static void *read_on(void *ctx)
     return NULL;
 }
 
+/* Connections that @port has taken and not closed, as one of the kernel's two tables has them. */
+static int connections_in(const char *table, unsigned port)
+{
+    FILE *file = fopen(table, "r");
+    char line[256];
+    unsigned local, state;
+    int count = 0;
+
+    if (file == NULL)
+        return 0;
+    while (fgets(line, sizeof line, file) != NULL)
+        count += sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &local, &state) == 2 &&
+                 local == port && state == 1;
+    fclose(file);
+    return count;
+}
+
+static int connections_to(unsigned port)
+{
+    return connections_in("/proc/net/tcp", port) + connections_in("/proc/net/tcp6", port);
+}
+
+/* The next router goes when everybody can do without it, as those who roll out pods wait too. The
+ * readers share one connection. */
+static void wait_for_readers(const struct test_process *router)
+{
+    static const struct timespec pause = { .tv_nsec = 5 * 1000000 };
+    unsigned port = (unsigned)strtoul(strrchr(router->address, ':') + 1, NULL, 10);
+    int64_t deadline_us = clock_monotonic_us() + PATIENCE_US;
+
+    while (connections_to(port) == 0) {
+        cr_assert_lt(clock_monotonic_us(), deadline_us, "readers do not come back");
+        nanosleep(&pause, NULL);
+    }
+}
+
 /* So that what follows meets readers in the middle of their work. */
 static void let_them_read(void)
 {
@@ -438,6 +535,7 @@ static void restart_all(void)
     for (int i = 0; i < ROUTERS; i++) {
         cr_assert_eq(test_process_stop(&routers[i]), 0);
         start_router(&routers[i]);
+        wait_for_readers(&routers[i]);
         let_them_read();
     }
 }
