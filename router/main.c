@@ -52,9 +52,9 @@ static const struct config_option options[] = {
 /* Everything that run() opens, in this order. */
 struct process {
     struct router_config config;
+    struct topology *topology;
     struct serve serve;
     struct embedder *embedder;
-    struct topology *topology;
     struct cluster *cluster;
     struct shard_watch *shards;
     struct topology_watch *watch;
@@ -107,9 +107,9 @@ static enum status_code run(void *process, struct status *st)
         .precision = p->config.embed_precision,
     };
 
-    if (listen_early(p, st) != STATUS_OK ||
+    if (open_topology(p, st) != STATUS_OK || listen_early(p, st) != STATUS_OK ||
         embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
-        open_topology(p, st) != STATUS_OK || open_cluster(p, st) != STATUS_OK)
+        open_cluster(p, st) != STATUS_OK)
         return st->code;
     cluster_serve(p->cluster, p->serve.server);
     embedder_serve(p->embedder, &p->serve);

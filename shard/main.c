@@ -77,37 +77,48 @@ static const struct config_option options[] = {
 /* Everything that main() opens, in this order. */
 struct process {
     struct shard_config config;
+    struct row_policy rows;
+    struct topology *topology;
     struct serve serve;
     struct embedder *embedder;
-    struct topology *topology;
     struct shard *shard;
     struct cluster *cluster;
     struct topology_watch *watch;
 };
 
+/* What can be known to be wrong before anything is opened. */
+static enum status_code read_options(struct process *p, struct status *st)
+{
+    const struct shard_config *config = &p->config;
+
+    if (config->data[0] == '\0')
+        return status_set(st, STATUS_INVALID_ARGUMENT, "--data is missing");
+    if (!row_policy_parse(config->refinement, &p->rows))
+        return status_set(st, STATUS_INVALID_ARGUMENT,
+                          "--refinement is '%s'; int8, float16, float32 and none are known",
+                          config->refinement);
+    if (topology_from_options(config->topology, config->shards, config->serve.listen, &p->topology,
+                              st) == STATUS_OK &&
+        config->shard >= p->topology->shard_count)
+        status_set(st, STATUS_INVALID_ARGUMENT, "--shard is %llu, the topology has %u shards",
+                   (unsigned long long)config->shard, p->topology->shard_count);
+    return st->code;
+}
+
 static enum status_code open_shard(struct process *p, struct status *st)
 {
     const struct shard_config *config = &p->config;
-    struct shard_options shard_options = {
+    const struct shard_options shard_options = {
         .data = config->data,
         .index = (uint32_t)config->shard,
         .topology = p->topology,
         .threads = (unsigned)config->threads,
         .train_threshold = config->train_threshold,
+        .rows = p->rows,
         .row_budget_bytes = (size_t)config->row_memory_mb << 20,
         .record_cache_bytes = (size_t)config->record_cache_mb << 20,
     };
 
-    if (config->data[0] == '\0')
-        return status_set(st, STATUS_INVALID_ARGUMENT, "--data is missing");
-    if (!row_policy_parse(config->refinement, &shard_options.rows))
-        return status_set(st, STATUS_INVALID_ARGUMENT,
-                          "--refinement is '%s'; int8, float16, float32 and none are known",
-                          config->refinement);
-    if (config->shard >= p->topology->shard_count)
-        return status_set(st, STATUS_INVALID_ARGUMENT,
-                          "--shard is %llu, the topology has %u shards",
-                          (unsigned long long)config->shard, p->topology->shard_count);
     return shard_open(&shard_options, &p->shard, st);
 }
 
@@ -153,10 +164,8 @@ static enum status_code run(void *process, struct status *st)
         .precision = p->config.embed_precision,
     };
 
-    if (listen_early(p, st) != STATUS_OK ||
+    if (read_options(p, st) != STATUS_OK || listen_early(p, st) != STATUS_OK ||
         embedder_open(&embedder_options, p->serve.loop, &p->embedder, st) != STATUS_OK ||
-        topology_from_options(p->config.topology, p->config.shards, p->config.serve.listen,
-                              &p->topology, st) != STATUS_OK ||
         open_shard(p, st) != STATUS_OK || open_cluster(p, st) != STATUS_OK)
         return st->code;
     cluster_serve(p->cluster, p->serve.server);

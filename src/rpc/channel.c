@@ -96,17 +96,19 @@ static enum status_code check_target(const char *target, const struct rpc_channe
     return STATUS_OK;
 }
 
-/* What gRPC connects to; free() it. */
-static enum status_code resolve(const char *target, const struct rpc_channel_options *options,
-                                char **ret, struct status *st)
+/* What gRPC connects to, for free(); NULL, and @st, if it is not to. */
+static char *resolve(const char *target, const struct rpc_channel_options *options,
+                     struct status *st)
 {
-    *ret = rpc_address_target(target);
-    if (*ret == NULL)
-        return status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path",
-                          target);
-    if (check_target(target, options, st) != STATUS_OK)
-        free(*ret);
-    return st->code;
+    char *grpc_target = rpc_address_target(target);
+
+    if (grpc_target == NULL)
+        status_set(st, STATUS_INVALID_ARGUMENT, "'%s' is neither host:port nor unix:/path", target);
+    else if (check_target(target, options, st) != STATUS_OK) {
+        free(grpc_target);
+        grpc_target = NULL;
+    }
+    return grpc_target;
 }
 
 static grpc_slice authorization_of(const char *token)
@@ -130,7 +132,8 @@ enum status_code rpc_channel_open(struct rpc_loop *loop, const char *target,
 
     options = options != NULL ? options : &defaults;
     assert(options->max_message_bytes <= INT_MAX);
-    if (resolve(target, options, &grpc_target, st) != STATUS_OK)
+    grpc_target = resolve(target, options, st);
+    if (grpc_target == NULL)
         return st->code;
     channel = calloc(1, sizeof *channel);
     if (channel == NULL) {
