@@ -40,8 +40,8 @@ SERVER_FILES = [("/etc/sutra/{short}.conf", "Configuration of the packaged servi
                 ("/var/lib/sutra", "Data and model of the packaged services, the home of their user."),
                 ("~/.cache/sutra/all-MiniLM-L6-v2", "The embedding model, unless *--model* names another folder.")]
 
-SIGNALS = [("SIGTERM, SIGINT", "Stop: health turns NOT_SERVING, new calls are refused, calls in progress may go on for *--grace-ms*, and the "
-                               "process exits with 0. A second signal ends it at once.")]
+SIGNALS = [("SIGTERM, SIGINT", "Stop: health turns NOT_SERVING; after *--drain-ms* new calls are refused, calls in progress may go on for "
+                               "*--grace-ms*, and the process exits with 0. A second signal ends it at once.")]
 
 EVERY_PAGE = ("sutra(1)", "sutra-shard(8)", "sutra-router(8)", "sutra-embed(8)")
 
