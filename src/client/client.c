@@ -28,6 +28,7 @@ struct client {
     struct rpc_tls *tls;
     struct rpc_channel *channel;
     struct rpc_channel *health; /* to ask also a server that says that it takes no calls */
+    struct rpc_sync_calls calls;
 };
 
 /* What distinguishes one method from another. */
@@ -94,6 +95,7 @@ enum status_code client_open(const char *address, const struct client_options *o
 
     if (client == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    rpc_sync_calls_init(&client->calls);
     options = options != NULL ? options : &defaults;
     client->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->address = strdup(address != NULL ? address : client_default_address());
@@ -120,8 +122,14 @@ void client_close(struct client *client)
     rpc_channel_close(client->health);
     rpc_loop_stop(client->loop);
     rpc_tls_close(client->tls);
+    rpc_sync_calls_deinit(&client->calls);
     free(client->address);
     free(client);
+}
+
+void client_cancel(struct client *client)
+{
+    rpc_sync_calls_cancel(&client->calls);
 }
 
 const char *client_address(const struct client *client)
@@ -154,8 +162,8 @@ static enum status_code call(struct client *client, const struct method *method,
         .deadline_us = clock_monotonic_us() + (int64_t)client->timeout_ms * 1000,
     };
 
-    for (int i = 1; rpc_sync_call(client->channel, &request, method->reply, arena, ret_reply, st) ==
-                        STATUS_UNAVAILABLE &&
+    for (int i = 1; rpc_sync_call_in(&client->calls, client->channel, &request, method->reply,
+                                     arena, ret_reply, st) == STATUS_UNAVAILABLE &&
                     was_refused(st) && i < ATTEMPTS;
          i++) {
         pause_ms((long)FIRST_PAUSE_MS << i);
@@ -331,6 +339,11 @@ enum status_code client_import_receive(struct client_import *import, struct aren
                              st) == STATUS_OK)
         *ret_response = (Sutra__V1__ImportResponse *)response;
     return st->code;
+}
+
+void client_import_cancel(struct client_import *import)
+{
+    rpc_sync_stream_cancel((struct rpc_sync_stream *)import);
 }
 
 void client_import_close(struct client_import *import)

@@ -69,6 +69,10 @@ enum status_code client_open(const char *address, const struct client_options *o
 /** Streams must be closed before. NULL does nothing. */
 void client_close(struct client *client);
 
+/** Calls of every thread that are under way now, but for streams, end with CANCELLED unless they
+ * have ended already. Any thread. */
+void client_cancel(struct client *client);
+
 /** What client_open() was given or found. Valid until client_close(). */
 const char *client_address(const struct client *client);
 
@@ -147,6 +151,10 @@ void client_import_send_done(struct client_import *import);
 /** The next response in @arena; NULL when the server ended the stream with OK. */
 enum status_code client_import_receive(struct client_import *import, struct arena *arena,
                                        Sutra__V1__ImportResponse **ret_response, struct status *st);
+
+/** The stream ends with CANCELLED, which client_import_receive() says behind the responses that
+ * have arrived. What has no response may be written or not. */
+void client_import_cancel(struct client_import *import);
 
 /** Cancels what is still under way. No other thread may use the stream. NULL does nothing. */
 void client_import_close(struct client_import *import);

@@ -165,7 +165,7 @@ static void read_details(const Google__Rpc__Status *message, struct status *ret)
     info = (void *)find(message, &google__rpc__error_info__descriptor, &arena);
     if (bad != NULL && bad->n_field_violations > 0)
         snprintf(ret->field, sizeof ret->field, "%s", bad->field_violations[0]->field);
-    if (info != NULL)
+    if (info != NULL && strcmp(info->domain, DOMAIN) == 0)
         snprintf(ret->reason, sizeof ret->reason, "%s", info->reason);
     arena_deinit(&arena);
 }

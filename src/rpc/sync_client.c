@@ -1,7 +1,6 @@
 #include "src/rpc/sync_client.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "src/rpc/client_impl.h"
@@ -26,30 +25,95 @@ static void on_answered(void *ctx, struct rpc_result *result)
     pthread_mutex_unlock(&waiter->lock);
 }
 
-void rpc_sync_call_result(struct rpc_channel *channel, const struct rpc_request *request,
-                          struct rpc_result *ret_result)
+struct rpc_sync_member {
+    struct rpc_client_call *call;
+    struct rpc_sync_member *next;
+};
+
+void rpc_sync_calls_init(struct rpc_sync_calls *calls)
 {
+    pthread_mutex_init(&calls->lock, NULL);
+    calls->first = NULL;
+}
+
+void rpc_sync_calls_deinit(struct rpc_sync_calls *calls)
+{
+    assert(calls->first == NULL);
+    pthread_mutex_destroy(&calls->lock);
+}
+
+void rpc_sync_calls_cancel(struct rpc_sync_calls *calls)
+{
+    pthread_mutex_lock(&calls->lock);
+    for (struct rpc_sync_member *m = calls->first; m != NULL; m = m->next)
+        rpc_client_call_cancel(m->call);
+    pthread_mutex_unlock(&calls->lock);
+}
+
+static void join(struct rpc_sync_calls *calls, struct rpc_sync_member *member)
+{
+    pthread_mutex_lock(&calls->lock);
+    member->next = calls->first;
+    calls->first = member;
+    pthread_mutex_unlock(&calls->lock);
+}
+
+static void leave(struct rpc_sync_calls *calls, struct rpc_sync_member *member)
+{
+    struct rpc_sync_member **at = &calls->first;
+
+    pthread_mutex_lock(&calls->lock);
+    while (*at != member)
+        at = &(*at)->next;
+    *at = member->next;
+    pthread_mutex_unlock(&calls->lock);
+}
+
+/* Makes the call and waits for its end; as one of @calls unless that is NULL. */
+static void make_call(struct rpc_sync_calls *calls, struct rpc_channel *channel,
+                      const struct rpc_request *request, struct rpc_result *ret_result)
+{
+    struct rpc_sync_member member = { 0 };
     struct waiter waiter = { .lock = PTHREAD_MUTEX_INITIALIZER,
                              .answered = PTHREAD_COND_INITIALIZER };
 
     assert(!rpc_loop_is_current(channel->loop));
-    rpc_call_unary(channel, request, on_answered, &waiter, NULL);
+    rpc_call_unary(channel, request, on_answered, &waiter, calls != NULL ? &member.call : NULL);
+    if (calls != NULL)
+        join(calls, &member);
     pthread_mutex_lock(&waiter.lock);
     while (!waiter.done)
         pthread_cond_wait(&waiter.answered, &waiter.lock);
     pthread_mutex_unlock(&waiter.lock);
+    if (calls != NULL)
+        leave(calls, &member);
+    rpc_client_call_unref(member.call);
     *ret_result = waiter.result;
     pthread_cond_destroy(&waiter.answered);
     pthread_mutex_destroy(&waiter.lock);
+}
+
+void rpc_sync_call_result(struct rpc_channel *channel, const struct rpc_request *request,
+                          struct rpc_result *ret_result)
+{
+    make_call(NULL, channel, request, ret_result);
 }
 
 enum status_code rpc_sync_call(struct rpc_channel *channel, const struct rpc_request *request,
                                const ProtobufCMessageDescriptor *reply_type, struct arena *arena,
                                ProtobufCMessage **ret_reply, struct status *st)
 {
+    return rpc_sync_call_in(NULL, channel, request, reply_type, arena, ret_reply, st);
+}
+
+enum status_code rpc_sync_call_in(struct rpc_sync_calls *calls, struct rpc_channel *channel,
+                                  const struct rpc_request *request,
+                                  const ProtobufCMessageDescriptor *reply_type, struct arena *arena,
+                                  ProtobufCMessage **ret_reply, struct status *st)
+{
     struct rpc_result result;
 
-    rpc_sync_call_result(channel, request, &result);
+    make_call(calls, channel, request, &result);
     rpc_result_unpack(&result, reply_type, arena, ret_reply, st);
     rpc_result_deinit(&result);
     return st->code;
@@ -176,6 +240,11 @@ enum status_code rpc_sync_stream_recv(struct rpc_sync_stream *stream,
         status_wrap(st, "reply");
     rpc_bytes_free(message);
     return st->code;
+}
+
+void rpc_sync_stream_cancel(struct rpc_sync_stream *stream)
+{
+    rpc_client_stream_cancel(stream->stream);
 }
 
 void rpc_sync_stream_close(struct rpc_sync_stream *stream)

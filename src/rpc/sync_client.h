@@ -6,7 +6,23 @@
  * a callback of the channel's loop, which is asserted: it would wait for itself.
  */
 
+#include <pthread.h>
+
 #include "src/rpc/client.h"
+
+/** Unary calls that are under way, so that any thread can cancel them. */
+struct rpc_sync_calls {
+    pthread_mutex_t lock;
+    struct rpc_sync_member *first;
+};
+
+void rpc_sync_calls_init(struct rpc_sync_calls *calls);
+
+/** No call may be under way. */
+void rpc_sync_calls_deinit(struct rpc_sync_calls *calls);
+
+/** Those that are under way now end with CANCELLED unless they have ended already. */
+void rpc_sync_calls_cancel(struct rpc_sync_calls *calls);
 
 /**
  * Makes a unary call and decodes the reply (a message of type @reply_type) into @arena. Returns
@@ -15,6 +31,12 @@
 enum status_code rpc_sync_call(struct rpc_channel *channel, const struct rpc_request *request,
                                const ProtobufCMessageDescriptor *reply_type, struct arena *arena,
                                ProtobufCMessage **ret_reply, struct status *st);
+
+/** The same as one of @calls (NULL: of none). */
+enum status_code rpc_sync_call_in(struct rpc_sync_calls *calls, struct rpc_channel *channel,
+                                  const struct rpc_request *request,
+                                  const ProtobufCMessageDescriptor *reply_type, struct arena *arena,
+                                  ProtobufCMessage **ret_reply, struct status *st);
 
 /** The same for encoded replies and raw details. The caller deinits *ret_result. */
 void rpc_sync_call_result(struct rpc_channel *channel, const struct rpc_request *request,
@@ -41,6 +63,10 @@ void rpc_sync_stream_half_close(struct rpc_sync_stream *stream);
 enum status_code rpc_sync_stream_recv(struct rpc_sync_stream *stream,
                                       const ProtobufCMessageDescriptor *type, struct arena *arena,
                                       ProtobufCMessage **ret_message, struct status *st);
+
+/** The stream ends with CANCELLED, which rpc_sync_stream_recv() says behind what has arrived,
+ * unless it has ended already. */
+void rpc_sync_stream_cancel(struct rpc_sync_stream *stream);
 
 /** Cancels what is still under way, waits for its end and frees. Accepts NULL. */
 void rpc_sync_stream_close(struct rpc_sync_stream *stream);

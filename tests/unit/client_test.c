@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,48 @@ Test(client, a_silent_server_costs_the_timeout)
     cr_assert_eq(listen(listener, 4), 0);
     client = open_client(300);
     cr_assert_eq(client_stats(client, &request, &arena, &reply, &st), STATUS_DEADLINE_EXCEEDED);
+    client_close(client);
+}
+
+static void *cancel_soon(void *client)
+{
+    usleep(50 * 1000);
+    client_cancel(client);
+    return NULL;
+}
+
+Test(client, a_call_can_be_cancelled_by_another_thread)
+{
+    struct client *client;
+    Sutra__V1__LearnRequest request = SUTRA__V1__LEARN_REQUEST__INIT;
+    Sutra__V1__LearnResponse *reply = NULL;
+    struct status st = { 0 };
+    pthread_t other;
+
+    cr_assert_eq(listen(listener, 4), 0);
+    client = open_client(20 * 1000);
+    client_cancel(client); /* there is none */
+    cr_assert_eq(pthread_create(&other, NULL, cancel_soon, client), 0);
+    cr_assert_eq(client_learn(client, &request, &arena, &reply, &st), STATUS_CANCELLED, "%s",
+                 st.message);
+    pthread_join(other, NULL);
+    client_close(client);
+}
+
+Test(client, an_import_that_is_cancelled_says_so)
+{
+    struct client_import *import = NULL;
+    Sutra__V1__ImportResponse *reply = NULL;
+    struct client *client;
+    struct status st = { 0 };
+
+    cr_assert_eq(listen(listener, 4), 0);
+    client = open_client(0);
+    cr_assert_eq(client_import_open(client, &import, &st), STATUS_OK);
+    client_import_cancel(import);
+    cr_assert_eq(client_import_receive(import, &arena, &reply, &st), STATUS_CANCELLED, "%s",
+                 st.message);
+    client_import_close(import);
     client_close(client);
 }
 
