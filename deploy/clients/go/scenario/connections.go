@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +11,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+
+	"sutra.dev/connect"
 )
 
 // connections holds one connection for each way to connect.
@@ -42,9 +42,7 @@ func (c *connections) to(channel string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is not said here is the server's to limit: gRPC's own limit of an answer is 4 MiB.
-	large := grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.MaxCallSendMsgSize(64<<20))
-	conn, err := grpc.Dial(c.address, grpc.WithTransportCredentials(secure), large)
+	conn, err := grpc.Dial(c.address, grpc.WithTransportCredentials(secure), connect.Large())
 	if err == nil {
 		c.open[channel] = conn
 	}
@@ -58,15 +56,7 @@ func (c *connections) credentials(channel string) (credentials.TransportCredenti
 	if channel == "untrusting" {
 		return credentials.NewTLS(&tls.Config{}), nil
 	}
-	pem, err := os.ReadFile(c.ca)
-	if err != nil {
-		return nil, err
-	}
-	authority := x509.NewCertPool()
-	if !authority.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", c.ca)
-	}
-	return credentials.NewTLS(&tls.Config{RootCAs: authority}), nil
+	return connect.TLS(c.ca)
 }
 
 // authorize adds the token of the one who calls.
