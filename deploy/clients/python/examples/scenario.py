@@ -1,4 +1,4 @@
-"""Walks deploy/clients/scenario.json with nothing but the generated stubs; deploy/clients/README.md says how it is read."""
+"""Walks deploy/clients/scenario.json, whose path is the argument, with nothing but the generated stubs; deploy/clients/README.md says how it is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sutra.v1 import admin_service_pb2, concept_service_pb2, embedding_service_pb2  # noqa: F401  (they fill the pool)
 
-SCENARIO = Path(__file__).resolve().parents[2] / "scenario.json"
 DEADLINE_MS = 30_000
 RETRY_SECONDS = 0.05
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
@@ -286,7 +285,7 @@ def main() -> int:
     connections = Connections(dict(os.environ))
     scenario = Scenario(connections)
     passed, failed, left_out = 0, 0, 0
-    for step in json.loads(SCENARIO.read_text())["steps"]:
+    for step in json.loads(Path(sys.argv[1]).read_text())["steps"]:
         if not connections.has(step.get("needs")):
             left_out += 1
             print(f"left out  {step['name']} (needs {step['needs']})")

@@ -136,8 +136,13 @@ class Store:
             raise _error_of(error) from None
 
 
+#: What grpc.aio itself, not the server, calls a connection that breaks while it begins to send or to receive.
+_BROKE = (grpc.StatusCode.INTERNAL, "Internal error from Core")
+
+
 def _error_of(error: grpc.aio.AioRpcError) -> SutraError:
-    return from_call(error.code(), error.details(), cast(Any, error.trailing_metadata()))
+    code = grpc.StatusCode.UNAVAILABLE if (error.code(), error.details()) == _BROKE else error.code()
+    return from_call(code, error.details(), cast(Any, error.trailing_metadata()))
 
 
 async def _asynchronous(items: Iterable[ItemLike] | AsyncIterable[ItemLike], skipped: int) -> AsyncIterator[ItemLike]:
