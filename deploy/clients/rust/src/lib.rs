@@ -81,14 +81,14 @@ pub fn within<T>(timeout: Duration, message: T) -> Request<T> {
 }
 
 /// What tonic names otherwise than gRPC's other libraries: a deadline that has passed on this side is DEADLINE_EXCEEDED
-/// (tonic: CANCELLED), a connection that broke, or was none of HTTP/2, is UNAVAILABLE (tonic: UNKNOWN).
+/// (tonic: CANCELLED), a connection that broke, or was none of HTTP/2, is UNAVAILABLE (tonic: UNKNOWN or CANCELLED).
 pub fn by_usual_name(status: Status) -> Status {
     let caused_by = |test: fn(&(dyn Error + 'static)) -> bool| causes(&status).any(test);
     match status.code() {
         Code::Cancelled if caused_by(|cause| cause.is::<TimeoutExpired>()) => {
             Status::deadline_exceeded(status.message())
         }
-        Code::Unknown if caused_by(|cause| cause.is::<tonic::transport::Error>()) => {
+        Code::Unknown | Code::Cancelled if caused_by(|cause| cause.is::<tonic::transport::Error>()) => {
             Status::unavailable(with_causes(status.message().into(), &status))
         }
         _ => status,
@@ -114,10 +114,10 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(error.source(), |&cause| cause.source())
 }
 
-/// tonic reads no service config: this makes a call up to four times, with 50, 100 and 200 ms between, while it ends with
-/// UNAVAILABLE. For calls that may be repeated; Reinforce may not.
+/// tonic reads no service config: this repeats a call as deploy/service-config.json says, up to five times in all while it
+/// ends with UNAVAILABLE. For calls that may be repeated; Reinforce may not.
 pub async fn retrying<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Status> {
-    for wait in [50, 100, 200].map(Duration::from_millis) {
+    for wait in [50, 150, 450, 1000].map(Duration::from_millis) {
         match call().await.map_err(by_usual_name) {
             Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(wait).await,
             ended => return ended,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sutra_client::v1::concept_service_client::ConceptServiceClient;
 use sutra_client::v1::{ConceptInput, LearnRequest, Query, SearchRequest, query};
-use sutra_client::{connect_from_environment, explain, retrying, within};
+use sutra_client::{by_usual_name, connect_from_environment, explain, retrying, within};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const TEXTS: [&str; 3] = [
@@ -20,7 +20,7 @@ async fn learn_and_search() -> Result<(), Box<dyn Error>> {
     for text in TEXTS {
         let concept = ConceptInput { content: text.into(), ..Default::default() };
         let request = LearnRequest { concept: Some(concept), ..Default::default() };
-        let learned = concepts.learn(within(DEADLINE, request)).await?.into_inner();
+        let learned = concepts.learn(within(DEADLINE, request)).await.map_err(by_usual_name)?.into_inner();
         println!("{} {}", if learned.created { "learned" } else { "knew" }, learned.id);
     }
 
