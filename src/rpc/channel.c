@@ -57,6 +57,9 @@ static grpc_channel *create(const char *target, const struct rpc_channel_options
         integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, or_default(options->keepalive_timeout_ms, 5 * 1000)),
         integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         integer(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100),
+        /* A server that was replaced has another address under its name, on Kubernetes always; as
+         * it is, gRPC would go on calling the old one for half a minute. */
+        integer(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000),
         /* What this bounds, despite its name, is how long one attempt may take: a busy peer needs
          * more than the 100 ms between attempts to answer a handshake. */
         integer(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5 * 1000),
