@@ -58,12 +58,7 @@ struct metered_shard {
 
 static void put_calls(struct metrics_page *page, const struct metered_shard *shard)
 {
-    for (int code = 0; code < SHARD_METER_CODES; code++) {
-        uint64_t count = metrics_counted(&shard->meter->ended[code]);
-        if (count > 0 || code == STATUS_OK)
-            metrics_sample(page, (double)count, "shard", shard->number, "code",
-                           status_code_name((enum status_code)code), NULL);
-    }
+    metrics_status_samples(page, shard->meter->ended, "shard", shard->number, NULL);
 }
 
 /* What has ended is read first: so nothing has ended that had not begun. */
@@ -71,7 +66,7 @@ static void put_in_flight(struct metrics_page *page, const struct metered_shard 
 {
     uint64_t ended = 0;
 
-    for (int code = 0; code < SHARD_METER_CODES; code++)
+    for (int code = 0; code < METRICS_STATUSES; code++)
         ended += metrics_counted(&shard->meter->ended[code]);
     metrics_sample(page, (double)(metrics_counted(&shard->meter->started) - ended), "shard",
                    shard->number, NULL);

@@ -13,11 +13,9 @@
 #include "src/ids/topology.h"
 #include "src/metrics/metrics.h"
 
-enum { SHARD_METER_CODES = STATUS_UNAUTHENTICATED + 1 };
-
 struct shard_meter {
     struct metrics_counter started;
-    struct metrics_counter ended[SHARD_METER_CODES];
+    struct metrics_counter ended[METRICS_STATUSES];
     struct metrics_histogram duration_us;
     atomic_bool reachable; /* as the connection last was */
 };

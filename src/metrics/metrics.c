@@ -206,6 +206,40 @@ void metrics_histogram_sample(struct metrics_page *page, const struct metrics_hi
     va_end(labels);
 }
 
+static bool is_always_shown(enum status_code code)
+{
+    switch (code) {
+    case STATUS_OK:
+    case STATUS_UNKNOWN:
+    case STATUS_DEADLINE_EXCEEDED:
+    case STATUS_RESOURCE_EXHAUSTED:
+    case STATUS_INTERNAL:
+    case STATUS_UNAVAILABLE:
+    case STATUS_DATA_LOSS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void metrics_status_samples(struct metrics_page *page,
+                            const struct metrics_counter counters[METRICS_STATUSES], ...)
+{
+    va_list labels;
+
+    assert(page->type == METRICS_COUNTER);
+    va_start(labels, counters);
+    for (int i = 0; i < METRICS_STATUSES; i++) {
+        uint64_t count = metrics_counted(&counters[i]);
+        if (count == 0 && !is_always_shown((enum status_code)i))
+            continue;
+        put_name(page, "_total", labels);
+        buf_printf(page->text, "code=\"%s\",", status_code_name((enum status_code)i));
+        put_sample_value(page, (double)count);
+    }
+    va_end(labels);
+}
+
 void metrics_counter_value(struct metrics_page *page, const char *name, const char *help,
                            double value)
 {

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "src/base/buf.h"
+#include "src/base/status.h"
 
 /* ---- Counting ---------------------------------------------------------------------------- */
 
@@ -37,6 +38,9 @@ static inline uint64_t metrics_counted(const struct metrics_counter *counter)
 {
     return atomic_load_explicit(&counter->value, memory_order_relaxed);
 }
+
+/** For a counter by status: one for each code. */
+enum { METRICS_STATUSES = STATUS_UNAUTHENTICATED + 1 };
 
 enum { METRICS_BUCKETS = 40 };
 
@@ -98,6 +102,13 @@ static const struct metrics_scale METRICS_SIZES = { 0, 14, 1 };
 /** One histogram; labels as in metrics_sample(). */
 void metrics_histogram_sample(struct metrics_page *page, const struct metrics_histogram *histogram,
                               struct metrics_scale scale, ...) __attribute__((sentinel));
+
+/** A counter by the status it ended with: `code` behind the labels that are given. Codes that never
+ * came up are left out, but for OK and those that are the server's fault, whose first must not be
+ * missed by a rate. */
+void metrics_status_samples(struct metrics_page *page,
+                            const struct metrics_counter counters[METRICS_STATUSES], ...)
+    __attribute__((sentinel));
 
 /** A family of one sample without labels. */
 void metrics_counter_value(struct metrics_page *page, const char *name, const char *help,

@@ -19,7 +19,7 @@ static uint64_t count_handled(const struct method_meter *meter)
 {
     uint64_t count = 0;
 
-    for (int code = 0; code < METER_CODES; code++)
+    for (int code = 0; code < METRICS_STATUSES; code++)
         count += metrics_counted(&meter->handled[code]);
     return count;
 }
@@ -36,15 +36,10 @@ static void put_started(struct metrics_page *page, const struct named_meter *nam
     put_count(page, named, &named->meter->started);
 }
 
-/* Codes that never came up would be most of the page; but a rate of errors needs a beginning. */
 static void put_handled(struct metrics_page *page, const struct named_meter *named)
 {
-    for (int code = 0; code < METER_CODES; code++) {
-        uint64_t count = metrics_counted(&named->meter->handled[code]);
-        if (count > 0 || code == STATUS_OK)
-            metrics_sample(page, (double)count, "service", named->service, "method", named->method,
-                           "code", status_code_name((enum status_code)code), NULL);
-    }
+    metrics_status_samples(page, named->meter->handled, "service", named->service, "method",
+                           named->method, NULL);
 }
 
 /* What was handled is read first: so nothing has ended that had not begun. */

@@ -6,11 +6,9 @@
 #include "src/base/status.h"
 #include "src/metrics/metrics.h"
 
-enum { METER_CODES = STATUS_UNAUTHENTICATED + 1 };
-
 struct method_meter {
     struct metrics_counter started;
-    struct metrics_counter handled[METER_CODES];
+    struct metrics_counter handled[METRICS_STATUSES];
     struct metrics_counter abandoned; /* handled, but nobody waited any more */
     struct metrics_counter received_bytes;
     struct metrics_counter sent_bytes;

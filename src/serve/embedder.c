@@ -17,7 +17,7 @@ struct embedder {
     struct rpc_channel *channel; /* another server's, or NULL */
     struct embed_model *model;   /* ours, or NULL */
     struct embed_queue *queue;
-    struct metrics_counter asked[STATUS_UNAUTHENTICATED + 1]; /* of the other server, by status */
+    struct metrics_counter asked[METRICS_STATUSES]; /* of the other server, by status */
     struct metrics_histogram asked_us;
     atomic_bool reachable;
     struct status missing; /* what to answer when there is neither */
@@ -444,12 +444,7 @@ static void collect_remote(struct embedder *embedder, struct metrics_page *page)
                         atomic_load(&embedder->reachable));
     metrics_counter_family(page, "sutra_embedder_calls",
                            "Calls to the embedder that have ended, by status.");
-    for (int code = 0; code <= STATUS_UNAUTHENTICATED; code++) {
-        uint64_t count = metrics_counted(&embedder->asked[code]);
-        if (count > 0 || code == STATUS_OK)
-            metrics_sample(page, (double)count, "code", status_code_name((enum status_code)code),
-                           NULL);
-    }
+    metrics_status_samples(page, embedder->asked, NULL);
     metrics_histogram_family(page, "sutra_embedder_duration_seconds",
                              "From a call to the embedder to its answer.");
     metrics_histogram_sample(page, &embedder->asked_us, METRICS_LATENCY, NULL);

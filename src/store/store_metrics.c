@@ -114,7 +114,7 @@ static void put_level(struct metrics_page *page, const struct store *store, unsi
     snprintf(property, sizeof property, "rocksdb.num-files-at-level%d", level);
     snprintf(number, sizeof number, "%d", level);
     files = rocksdb_property_value_cf(store->db, store->families[family], property);
-    if (files != NULL && strcmp(files, "0") != 0)
+    if (files != NULL && (level == 0 || strcmp(files, "0") != 0))
         metrics_sample(page, atof(files), "family", store_family_name((enum store_family)family),
                        "level", number, NULL);
     free(files);
@@ -123,7 +123,7 @@ static void put_level(struct metrics_page *page, const struct store *store, unsi
 static void collect_levels(const struct store *store, struct metrics_page *page)
 {
     metrics_gauge_family(page, "sutra_rocksdb_files",
-                         "Sorted files by level; levels without are left out.");
+                         "Sorted files by level; further levels without are left out.");
     for (unsigned family = 0; family < FAMILY_COUNT; family++)
         for (int level = 0; level < LEVELS; level++)
             put_level(page, store, family, level);

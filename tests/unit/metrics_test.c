@@ -96,6 +96,32 @@ Test(metrics, a_page_in_text_format)
                      "sutra_test_texts_count{kind=\"k\"} 3\n");
 }
 
+static void collect_statuses(void *ctx, struct metrics_page *to)
+{
+    static struct metrics_counter ended[METRICS_STATUSES];
+
+    (void)ctx;
+    ended[STATUS_OK].value = 7;
+    ended[STATUS_ABORTED].value = 2;
+    metrics_counter_family(to, "sutra_test_calls", "Calls.");
+    metrics_status_samples(to, ended, "to", "x", NULL);
+}
+
+Test(metrics, statuses_that_are_the_servers_fault_are_shown_from_the_beginning)
+{
+    cr_expect_str_eq(rendered(collect_statuses, METRICS_TEXT),
+                     "# HELP sutra_test_calls_total Calls.\n"
+                     "# TYPE sutra_test_calls_total counter\n"
+                     "sutra_test_calls_total{to=\"x\",code=\"OK\"} 7\n"
+                     "sutra_test_calls_total{to=\"x\",code=\"UNKNOWN\"} 0\n"
+                     "sutra_test_calls_total{to=\"x\",code=\"DEADLINE_EXCEEDED\"} 0\n"
+                     "sutra_test_calls_total{to=\"x\",code=\"RESOURCE_EXHAUSTED\"} 0\n"
+                     "sutra_test_calls_total{to=\"x\",code=\"ABORTED\"} 2\n"
+                     "sutra_test_calls_total{to=\"x\",code=\"INTERNAL\"} 0\n"
+                     "sutra_test_calls_total{to=\"x\",code=\"UNAVAILABLE\"} 0\n"
+                     "sutra_test_calls_total{to=\"x\",code=\"DATA_LOSS\"} 0\n");
+}
+
 static void collect_unit(void *ctx, struct metrics_page *to)
 {
     (void)ctx;
