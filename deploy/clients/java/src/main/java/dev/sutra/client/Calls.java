@@ -27,6 +27,7 @@ import io.grpc.stub.ClientCalls;
 import io.grpc.stub.StreamObserver;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
@@ -169,7 +170,8 @@ final class Calls {
         Status status = Status.fromThrowable(error);
         JsonObject json = new JsonObject();
         json.addProperty("code", status.getCode().name());
-        json.addProperty("message", Connect.explain(error));
+        String description = Objects.requireNonNullElse(status.getDescription(), "");
+        json.addProperty("message", Connect.withCauses(description, error));
         com.google.rpc.Status details = StatusProto.fromThrowable(error);
         if (details != null) {
             for (Any detail : details.getDetailsList()) {

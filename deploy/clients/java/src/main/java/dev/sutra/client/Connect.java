@@ -68,15 +68,15 @@ public final class Connect {
         return metadata;
     }
 
-    /** What an error says, with what caused it, which names the reason of a failed connection. */
-    static String explain(Throwable error) {
-        String message = error.getMessage();
+    /** @message and what caused @error, which tells why a connection failed. */
+    static String withCauses(String message, Throwable error) {
+        StringBuilder text = new StringBuilder(message);
         for (Throwable cause = error.getCause(); cause != null; cause = cause.getCause()) {
-            if (cause.getMessage() != null && !message.contains(cause.getMessage())) {
-                message += ": " + cause.getMessage();
+            if (cause.getMessage() != null && text.indexOf(cause.getMessage()) < 0) {
+                text.append(": ").append(cause.getMessage());
             }
         }
-        return message;
+        return text.toString();
     }
 
     static String environment(String name, String otherwise) {

@@ -32,7 +32,7 @@ public final class Example {
                 channel.shutdownNow().awaitTermination(5, TimeUnit.SECONDS);
             }
         } catch (IOException | StatusRuntimeException e) {
-            System.err.println("sutra: " + Connect.explain(e));
+            System.err.println("sutra: " + Connect.withCauses(e.getMessage(), e));
             System.exit(1);
         }
     }
