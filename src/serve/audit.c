@@ -21,7 +21,8 @@ static void say_refused(const struct rpc_call_summary *summary)
              LOG_TEXT("code", status_code_name(summary->status->code)),
              LOG_TEXT("reason", summary->status->reason),
              LOG_TEXT("role_needed", role_name(summary->role)),
-             LOG_NUMBER("suppressed", suppressed));
+             LOG_NUMBER("suppressed", suppressed), LOG_TEXT("trace", summary->trace->trace_id),
+             LOG_TEXT("call", summary->trace->call_id));
 }
 
 static void say_admin(const struct rpc_call_summary *summary)
@@ -30,7 +31,9 @@ static void say_admin(const struct rpc_call_summary *summary)
              LOG_TEXT("certificate", summary->certificate), LOG_TEXT("peer", summary->peer),
              LOG_TEXT("method", summary->method),
              LOG_TEXT("code", status_code_name(summary->status->code)),
-             LOG_NUMBER("duration_us", summary->duration_us));
+             LOG_NUMBER("duration_us", summary->duration_us),
+             LOG_TEXT("trace", summary->trace->trace_id),
+             LOG_TEXT("call", summary->trace->call_id));
 }
 
 /* Of a method that asks for no token. NOT_FOUND and a caller that has gone are no failures. */

@@ -469,7 +469,7 @@ Test(security, a_role_that_is_too_small_is_named, .init = open_folder, .fini = c
                        in_folder("admin.token"), "train"),
              &t.output);
     expect_line(t.log, ARGUMENTS("event=admin_call", "caller=admin",
-                                 "method=/sutra.v1.AdminService/TrainCodebook"));
+                                 "method=/sutra.v1.AdminService/TrainCodebook", "trace="));
     expect_no_secret_in(t.log);
 }
 
