@@ -169,7 +169,15 @@ def is_the_same_with_kustomize():
         theirs = {manifests.key(d): comparable(d) for d in manifests.without_helm(copy.deepcopy(render(name)))}
         assert ours.keys() == theirs.keys(), ours.keys() ^ theirs.keys()
         for key, document in theirs.items():
-            assert ours[key] == document, f"{path}, {key}: deploy/kustomize/write-base, and the components\n{ours[key]}\n{document}"
+            assert ours[key] == document, f"{path}, {key}: {differences(ours[key], document)}; deploy/kustomize/write-base writes the base"
+
+
+def differences(ours, theirs, where=""):
+    """Paths at which two documents differ."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        keys = sorted(ours.keys() | theirs.keys())
+        return [found for key in keys for found in differences(ours.get(key), theirs.get(key), f"{where}.{key}")]
+    return [] if ours == theirs else [f"{where}: {ours!r} and {theirs!r}"]
 
 
 def comparable(document):

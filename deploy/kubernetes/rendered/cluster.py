@@ -129,10 +129,11 @@ class Cluster:
             self.delete(pod)
             successor = self.make_pod(workload, int(pod.labels["apps.kubernetes.io/pod-index"]))
             successor.wait_ready(READY_SECONDS)
+            time.sleep(workload["spec"]["minReadySeconds"])
         else:
             successor = self.make_pod(workload, 0)
             successor.wait_ready(READY_SECONDS)
-            time.sleep(workload["spec"]["minReadySeconds"] / 10)
+            time.sleep(workload["spec"]["minReadySeconds"])
             self.delete(pod)
 
     def run_test(self, document):

@@ -32,7 +32,10 @@ class Access:
         self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
 
     def channel(self, target):
-        options = [("grpc.service_config", (ROOT / "deploy/service-config.json").read_text(encoding="utf-8"))]
+        # Names are looked up again after a second, and not after half a minute, so that the routers need not wait for that one
+        # after the other.
+        options = [("grpc.service_config", (ROOT / "deploy/service-config.json").read_text(encoding="utf-8")),
+                   ("grpc.dns_min_time_between_resolutions_ms", 1000)]
         if not self._ca:
             return grpc.insecure_channel(target, options=options)
         credentials = grpc.ssl_channel_credentials(pathlib.Path(self._ca).read_bytes())

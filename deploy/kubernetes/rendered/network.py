@@ -23,7 +23,8 @@ def ip(*words):
 
 def set_up():
     ip("link", "set", "lo", "up")
-    ip("link", "add", BRIDGE, "type", "bridge")
+    # A bridge without a hardware address of its own takes one of its ports': it would change whenever a pod comes or goes.
+    ip("link", "add", BRIDGE, "address", "02:00:00:00:00:01", "type", "bridge")
     ip("address", "add", f"{GATEWAY}/16", "dev", BRIDGE)
     ip("link", "set", BRIDGE, "up")
 
@@ -93,6 +94,7 @@ class Service:
         for port, target in ports:
             server = socketserver.ThreadingTCPServer((self.ip, port), self._handler(endpoints, target), bind_and_activate=False)
             server.allow_reuse_address = server.daemon_threads = True
+            server.request_queue_size = 128
             server.server_bind()
             server.server_activate()
             threading.Thread(target=server.serve_forever, daemon=True).start()

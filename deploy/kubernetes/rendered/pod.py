@@ -19,6 +19,7 @@ from rendered import network
 # What Kubernetes takes where a manifest says nothing.
 PROBE_DEFAULTS = {"initialDelaySeconds": 0, "periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3, "successThreshold": 1}
 SERVING = 1
+NETWORK_LINGER_SECONDS = 1
 
 
 class PodError(Exception):
@@ -212,7 +213,8 @@ class Pod:
             raise PodError(f"{self.name} was killed: it did not end within {seconds} s\n{self.tail()}") from None
         finally:
             self._leave_endpoints()
-        self.net.close()
+        # A network outlives its last process by a moment, in which the other ends learn that their connections have ended.
+        threading.Timer(NETWORK_LINGER_SECONDS, self.net.close).start()
         if status != 0:
             raise PodError(f"{self.name} ended with exit status {status}\n{self.tail()}")
 

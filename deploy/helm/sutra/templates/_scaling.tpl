@@ -47,7 +47,7 @@ strategy:
   rollingUpdate:
     maxUnavailable: 0
     maxSurge: 1
-minReadySeconds: 5
+minReadySeconds: {{ .root.Values.lifecycle.minReadySeconds | int }}
 selector:
   matchLabels:
     {{- include "sutra.selector" . | nindent 4 }}
