@@ -7,8 +7,8 @@ import pathlib
 import secrets
 import subprocess
 import sys
-import tempfile
 import threading
+import urllib.request
 
 from rendered import load, manifests
 from rendered.cluster import Cluster
@@ -25,6 +25,7 @@ def say(text):
 def options():
     parser = argparse.ArgumentParser(prog="run-rendered", add_help=False)
     parser.add_argument("--image", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", type=pathlib.Path, required=True)
     parser.add_argument("--kustomize", type=pathlib.Path)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--values", action="append", default=[])
@@ -92,6 +93,16 @@ def helm_tests(cluster, documents):
                 say(f"helm test: {name} passed")
 
 
+def scrape(cluster):
+    """Every pod's metrics, at the port that the manifests name."""
+    for pod in cluster.pods:
+        port = next(port["containerPort"] for port in pod.container["ports"] if port["name"] == "metrics")
+        with urllib.request.urlopen(f"http://{pod.ip}:{port}/metrics", timeout=5) as page:
+            if b"\nsutra_" not in page.read():
+                raise PodError(f"{pod.name} has no metrics at port {port}")
+    say("every pod has metrics")
+
+
 def restart_under_load(cluster, environment, service, rate):
     reads = load.Load(load.Access(environment), [f"dns:///{service}:7400", f"dns:///{service}-routers:7400"], rate)
     reads.start()
@@ -115,6 +126,7 @@ def work(given, folder):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SUTRA_") or k == "SUTRA_MODEL"}
         environment |= {"SUTRA_ADDRESS": f"{service}:7400", "PATH": f"{cluster.root}/usr/bin:{os.environ['PATH']}"} | given_secrets.environment
         helm_tests(cluster, documents)
+        scrape(cluster)
         if given.command:
             status = subprocess.run(given.command, env=environment, check=False).returncode
             if status != 0:
@@ -141,12 +153,10 @@ def make(folder):
 
 def main():
     given = options()
-    with tempfile.TemporaryDirectory(prefix="sutra-rendered-") as name:
-        os.chmod(name, 0o711)
-        try:
-            work(given, pathlib.Path(name))
-        except (PodError, manifests.ManifestError, AssertionError) as error:
-            sys.exit(f"run-rendered: {error}")
+    try:
+        work(given, given.folder)
+    except (PodError, manifests.ManifestError, AssertionError) as error:
+        sys.exit(f"run-rendered: {error}")
 
 
 if __name__ == "__main__":
