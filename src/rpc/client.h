@@ -102,6 +102,7 @@ struct rpc_result {
     struct status status;      /* reason and field as the server's details gave them */
     struct rpc_bytes *bytes;   /* the reply of a unary call; NULL unless the status is OK */
     struct rpc_bytes *details; /* google.rpc.Status as received; NULL when there was none */
+    bool unsent;               /* there was no connection to send it over */
 };
 
 /** Releases what @result owns; `{0}` is fine. */

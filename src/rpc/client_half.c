@@ -309,12 +309,20 @@ static const struct {
     { "Connection reset", false, "the server may want TLS (--tls-ca)" },
 };
 
+/* By gRPC's words for a call that found no connection, the only sign that there is. */
+static bool was_unsent(const struct status *st)
+{
+    static const char one[] = "failed to connect to all addresses";
+    static const char several[] = "connections to all backends failing";
+
+    return strncmp(st->message, one, sizeof one - 1) == 0 ||
+           strncmp(st->message, several, sizeof several - 1) == 0;
+}
+
 static void explain_connection(const struct client_half *half, struct status *st)
 {
     size_t length = strlen(st->message);
 
-    if (strstr(st->message, "last error: ") == NULL) /* of the attempts to connect */
-        return;
     for (size_t i = 0; i < sizeof connection_errors / sizeof connection_errors[0]; i++)
         if (connection_errors[i].tls == half->tls &&
             strstr(st->message, connection_errors[i].words) != NULL) {
@@ -333,7 +341,9 @@ static void explain(const struct client_half *half, bool missing_reply, struct r
                    (const char *)GRPC_SLICE_START_PTR(half->message));
         result->details = find_details(half);
         read_details(result->details, &result->status);
-        if (code == STATUS_UNAVAILABLE && result->details == NULL)
+        result->unsent =
+            code == STATUS_UNAVAILABLE && result->details == NULL && was_unsent(&result->status);
+        if (result->unsent)
             explain_connection(half, &result->status);
     } else if (missing_reply) {
         status_set(&result->status, STATUS_INTERNAL, "the server answered OK without a message");

@@ -65,6 +65,12 @@ static bool was_refused(const struct rpc_result *result)
            strcmp(result->status.reason, RPC_SERVER_STARTING) == 0;
 }
 
+/* Whether the server has seen nothing of it, or done nothing about it. */
+static bool was_not_done(const struct rpc_result *result)
+{
+    return result->unsent || was_refused(result);
+}
+
 /* Whether nobody answered. What a handler has to say of itself comes with details as a rule. */
 static bool was_away(const struct rpc_result *result)
 {
@@ -156,7 +162,7 @@ static void on_answer(void *ctx, struct rpc_result *result)
     }
     rpc_result_deinit(&patient->last);
     patient->last = rpc_result_move(result);
-    if (was_refused(&patient->last) ||
+    if (was_not_done(&patient->last) ||
         (patient->repeatable &&
          (!rpc_channel_is_connected(patient->channel) || ++patient->lost < LOST_MAX)))
         wait_or_give_up(patient);

@@ -108,7 +108,7 @@ static void put_level(struct metrics_page *page, const struct store *store, unsi
                       int level)
 {
     char property[48];
-    char number[8];
+    char number[12];
     char *files;
 
     snprintf(property, sizeof property, "rocksdb.num-files-at-level%d", level);
