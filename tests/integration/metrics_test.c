@@ -132,22 +132,34 @@ static void find_ports(void)
     free(all);
 }
 
-static void start(void)
+static void start_with(const char *router_slow_ms)
 {
     struct status st = { 0 };
 
     keep_logs();
-    test_fixture_start(&f, &(struct test_cluster_options){
-                               .shards = SHARDS,
-                               .router = true,
-                               .shard_args = { "--metrics-listen", "127.0.0.1:0" },
-                               .router_args = { "--metrics-listen", "127.0.0.1:0", "--log-format",
-                                                "json", "--peer-wait-ms", "0" },
-                           });
+    test_fixture_start(
+        &f, &(struct test_cluster_options){
+                .shards = SHARDS,
+                .router = true,
+                .shard_args = { "--metrics-listen", "127.0.0.1:0", "--slow-ms", "0" },
+                .router_args = { "--metrics-listen", "127.0.0.1:0", "--log-format", "json",
+                                 "--peer-wait-ms", "0", "--slow-ms", router_slow_ms },
+            });
     find_ports();
     cr_assert_eq(rpc_loop_start(&loop, &st), STATUS_OK);
     cr_assert_eq(rpc_channel_open(loop, test_cluster_address(&f.cluster), NULL, &channel, &st),
                  STATUS_OK);
+}
+
+static void start(void)
+{
+    start_with("0");
+}
+
+/* A router that finds everything slow, in front of shards that find nothing slow. */
+static void start_impatient(void)
+{
+    start_with("1");
 }
 
 static void stop(void)
@@ -370,11 +382,16 @@ Test(metrics, a_shard_that_is_gone_shows_at_the_router, .init = start, .fini = s
         cr_assert_lt(clock_monotonic_us(), until_us);
 }
 
-static json_t *router_line(const char *part)
+/* The router's first line of @event with @part. */
+static json_t *router_line(const char *event, const char *part)
 {
-    char *line = expect_line("\"event\":\"call_failed\"", part);
-    json_t *json = json_loads(line, 0, NULL);
+    char wanted[64];
+    json_t *json;
+    char *line;
 
+    snprintf(wanted, sizeof wanted, "\"event\":\"%s\"", event);
+    line = expect_line(wanted, part);
+    json = json_loads(line, 0, NULL);
     cr_assert_not_null(json, "%s", line);
     free(line);
     return json;
@@ -401,7 +418,7 @@ Test(metrics, a_failed_call_has_one_trace_in_the_logs_of_router_and_shard, .init
     test_fixture_write(&f, 0, 1, 1);
     cr_assert_eq(delete_another_version(test_concept_id(0, &f.arena), "00-" TRACE "-" PARENT "-01"),
                  STATUS_ABORTED);
-    router = router_line(TRACE);
+    router = router_line("call_failed", TRACE);
     shard = expect_line("event=call_failed", "trace=" TRACE);
     cr_expect_str_eq(text_of(router, "method"), "/" CONCEPTS "/Delete");
     cr_expect_str_eq(text_of(router, "code"), "ABORTED");
@@ -425,11 +442,28 @@ Test(metrics, a_call_without_a_trace_gets_one_that_the_shard_hears_of, .init = s
     test_fixture_write(&f, 0, 1, 1);
     cr_assert_eq(delete_another_version(test_concept_id(0, &f.arena), "00-hostile\\x-\"-"),
                  STATUS_ABORTED);
-    router = router_line("/Delete");
+    router = router_line("call_failed", "/Delete");
     cr_expect_eq(strlen(text_of(router, "trace")), 32);
     cr_expect_null(json_object_get(router, "parent"));
     snprintf(trace, sizeof trace, "trace=%s", text_of(router, "trace"));
     free(expect_line("event=call_failed", trace));
+    json_decref(router);
+}
+
+Test(metrics, a_slow_call_is_a_line_where_it_is_thought_slow, .init = start_impatient, .fini = stop,
+     .timeout = 120)
+{
+    json_t *router;
+
+    test_fixture_write(&f, 0, 2000, 1); /* more than a millisecond's work, and synced */
+    router = router_line("call_slow", "/" CONCEPTS "/LearnBatch");
+    cr_expect_str_eq(text_of(router, "code"), "OK");
+    cr_expect_eq(strlen(text_of(router, "trace")), 32);
+    cr_expect_eq(strlen(text_of(router, "call")), 16);
+    cr_expect_geq(json_integer_value(json_object_get(router, "duration_us")), 1000);
+    cr_expect(json_is_integer(json_object_get(router, "asked_shard")));
+    cr_expect_eq(count_lines("call_failed"), 0);
+    cr_expect_eq(count_lines("event=call_slow"), 0); /* of the shards, which write logfmt */
     json_decref(router);
 }
 
