@@ -22,7 +22,7 @@ grpc:
 timeoutSeconds: {{ .timeout }}
 {{- end -}}
 
-{{/* A shard opens its data before it answers, which takes long after a crash with much to replay. */}}
+{{/* Liveness is told from the moment the port is open, also while a shard opens its data, however long that takes: readiness waits for it. */}}
 {{- define "sutra.probes" -}}
 startupProbe:
   {{- include "sutra.probe" (merge (dict "service" "liveness" "timeout" 3) .) | nindent 2 }}
