@@ -248,6 +248,17 @@ def everything_selected_exists():
                 assert any(port["targetPort"] in ports for ports in chosen), f"{name}: {manifests.key(document)}, {port}"
 
 
+def jobs_are_those_of_the_rules():
+    """The ServiceMonitor calls every component as prometheus.yml does, whose jobs rules and dashboard are tested with."""
+    documents = render("monitoring")
+    (monitor,) = (d for d in documents if d["kind"] == "ServiceMonitor")
+    (rule,) = (r for r in monitor["spec"]["endpoints"][0]["relabelings"] if r["targetLabel"] == "job")
+    components = [pod["metadata"]["labels"]["app.kubernetes.io/component"] for d, pod in manifests.pod_templates(documents) if d["kind"] != "Pod"]
+    jobs = {re.fullmatch(rule["regex"], part).expand(rule["replacement"].replace("$", "\\")) for part in components}
+    configuration = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text(encoding="utf-8"))
+    assert jobs == {job["job_name"] for job in configuration["scrape_configs"]}, jobs
+
+
 def names_agree():
     """Addresses in the topology and in the certificate are those of the pods and Services."""
     documents = render("mTLS by cert-manager")
@@ -330,8 +341,8 @@ def refuses_another_number_of_shards():
 
 CASES = (
     fits_the_schemas_of_three_versions, schemas_find_mistakes, lints, keeps_policies, is_the_same_with_kustomize, options_are_known,
-    is_closed_where_it_can_be, pods_end_in_time, everything_selected_exists, names_agree, requests_follow_the_concepts, refuses_nonsense,
-    refuses_another_number_of_shards,
+    is_closed_where_it_can_be, pods_end_in_time, everything_selected_exists, jobs_are_those_of_the_rules, names_agree, requests_follow_the_concepts,
+    refuses_nonsense, refuses_another_number_of_shards,
 )
 
 
