@@ -230,6 +230,20 @@ def pods_end_in_time():
             assert pod["spec"]["terminationGracePeriodSeconds"] >= before + serving + 30, manifests.key(document)
 
 
+def calls_wait_for_pods_that_are_replaced():
+    """Longer than the replaced pod may take to end its calls; and a read's own time is not over before."""
+    for name in RENDERS:
+        for document, _, container in containers(render(name)):
+            env = environment(container)
+            assert ("SUTRA_PEER_WAIT_MS" in env) == (component(document) in ("shard", "router")), manifests.key(document)
+            if "SUTRA_PEER_WAIT_MS" in env:
+                assert int(env["SUTRA_PEER_WAIT_MS"]["value"]) >= int(env["SUTRA_GRACE_MS"]["value"]) + 30000, manifests.key(document)
+    config = json.loads((ROOT / "deploy/service-config.json").read_text(encoding="utf-8"))
+    shortest = min(int(each["timeout"].removesuffix("s")) for each in config["methodConfig"] if "timeout" in each)
+    (router,) = (c for d, _, c in containers(render("defaults")) if component(d) == "router")
+    assert int(environment(router)["SUTRA_PEER_WAIT_MS"]["value"]) < 1000 * shortest
+
+
 def everything_selected_exists():
     """Services, budgets, policies and autoscalers point at pods of the same render, named ports included."""
     for name in RENDERS:
@@ -341,8 +355,8 @@ def refuses_another_number_of_shards():
 
 CASES = (
     fits_the_schemas_of_three_versions, schemas_find_mistakes, lints, keeps_policies, is_the_same_with_kustomize, options_are_known,
-    is_closed_where_it_can_be, pods_end_in_time, everything_selected_exists, jobs_are_those_of_the_rules, names_agree, requests_follow_the_concepts,
-    refuses_nonsense, refuses_another_number_of_shards,
+    is_closed_where_it_can_be, pods_end_in_time, calls_wait_for_pods_that_are_replaced, everything_selected_exists,
+    jobs_are_those_of_the_rules, names_agree, requests_follow_the_concepts, refuses_nonsense, refuses_another_number_of_shards,
 )
 
 

@@ -137,6 +137,7 @@ lifecycle:
 {{/* Of shards and routers. */}}
 {{- define "sutra.clusterEnvironment" -}}
 - {name: SUTRA_TOPOLOGY, value: /etc/sutra/topology/topology.json}
+- {name: SUTRA_PEER_WAIT_MS, value: {{ .root.Values.lifecycle.peerWaitMs | int64 | quote }}}
 {{- if .root.Values.embedder.enabled }}
 - {name: SUTRA_EMBEDDER, value: "{{ include "sutra.fullname" .root }}-embedder:7399"}
 {{- end }}
