@@ -285,18 +285,28 @@ def names_agree():
     assert {"localhost", *expected, *services} <= set(names), names
 
 
-def requests_follow_the_concepts():
-    def shard(concepts, *options):
-        documents = manifests.chart("--set", f"shard.concepts={concepts}", *options)
-        spec = manifests.find(documents, "StatefulSet", "sutra-shard")["spec"]
-        container = spec["template"]["spec"]["containers"][0]
-        claim = spec["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
-        return int(container["resources"]["requests"]["memory"][:-2]), int(claim[:-2]), int(environment(container)["SUTRA_ROW_MEMORY_MB"]["value"])
+def shard_of(concepts, *options):
+    """MiB of memory, of disk, and of refinement vectors in memory."""
+    documents = manifests.chart("--set", f"shard.concepts={concepts}", *options)
+    spec = manifests.find(documents, "StatefulSet", "sutra-shard")["spec"]
+    container = spec["template"]["spec"]["containers"][0]
+    claim = spec["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+    return int(container["resources"]["requests"]["memory"][:-2]), int(claim[:-2]), int(environment(container)["SUTRA_ROW_MEMORY_MB"]["value"])
 
-    small, large = shard(1000000), shard(10000000)
+
+def readme_has_the_sizes():
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d.]+) GiB \| ([\d.]+) GiB \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert rows
+    for concepts, memory, disk in rows:
+        asked = [f"{mebi / 1024:.1f}" for mebi in shard_of(int(concepts.replace(",", "")))[:2]]
+        assert [memory, disk] == asked, f"README.md, {concepts} concepts: {asked}"
+
+
+def requests_follow_the_concepts():
+    small, large = shard_of(1000000), shard_of(10000000)
     assert 6 * small[0] < large[0] + 6000 < 10 * small[0] + 6000 and 6 * small[1] < large[1] + 12000, (small, large)
     assert small[2] * 2**20 >= 392 * 1000000 and large[2] * 2**20 >= 392 * 10000000, (small, large)
-    assert shard(10000000, "--set", "shard.rowMemoryMb=100")[0] < large[0] - 3000
+    assert shard_of(10000000, "--set", "shard.rowMemoryMb=100")[0] < large[0] - 3000
 
 
 def refuses_nonsense():
@@ -356,7 +366,8 @@ def refuses_another_number_of_shards():
 CASES = (
     fits_the_schemas_of_three_versions, schemas_find_mistakes, lints, keeps_policies, is_the_same_with_kustomize, options_are_known,
     is_closed_where_it_can_be, pods_end_in_time, calls_wait_for_pods_that_are_replaced, everything_selected_exists,
-    jobs_are_those_of_the_rules, names_agree, requests_follow_the_concepts, refuses_nonsense, refuses_another_number_of_shards,
+    jobs_are_those_of_the_rules, names_agree, requests_follow_the_concepts, readme_has_the_sizes,
+    refuses_nonsense, refuses_another_number_of_shards,
 )
 
 
