@@ -6,14 +6,13 @@ a caller would wait. The fixed rate has to be answered without an error; then th
 or nearly all time is spent waiting.
 """
 
-import json
 import pathlib
-import re
 from collections import Counter
 from dataclasses import dataclass
 
 from bench.figures import PLACES
 from bench.ghz import data, plots
+from bench.ghz.configurations import configurations
 from bench.ghz.program import ghz
 from bench.progress import Progress
 from bench.report import RESULTS, Report
@@ -22,7 +21,6 @@ from bench.rpc.processes import Processes, free_ports, load
 from bench.rpc.wordnet import wordnet_requests
 
 CONFIGURATIONS = pathlib.Path("bench/ghz")
-NOT_LOADED = {"AdminService.TrainCodebook"}  # takes minutes, and one at a time
 SERVICE = "sutra.v1.ConceptService"
 BATCH = 256
 QUICK_CONCEPTS = 20_000
@@ -62,20 +60,6 @@ class Step:
     @property
     def error_share(self):
         return sum(self.errors.values()) / self.calls if self.calls else 1.0
-
-
-def configurations():
-    """By verb, those that write first; every verb of the public contract has one, or a reason."""
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(CONFIGURATIONS.glob("*.json"))}
-    public = {f"{service}.{verb}" for path in pathlib.Path("proto/sutra/v1").glob("*.proto")
-              for service, body in re.findall(r"^service (\w+) \{(.*?)^\}", path.read_text(encoding="utf-8"), re.M | re.S)
-              for verb in re.findall(r"^  rpc (\w+)\(", body, re.M)}
-    missing = public - NOT_LOADED - {each["call"].removeprefix("sutra.v1.") for each in found.values()}
-    if missing:
-        raise SystemExit(f"bench: no configuration in {CONFIGURATIONS} for {', '.join(sorted(missing))}")
-    # What put wrote is deleted, what associate wrote is dissociated.
-    order = ["put", "delete", "associate", "dissociate"]
-    return dict(sorted(found.items(), key=lambda each: (each[0] not in order, order.index(each[0]) if each[0] in order else 0, each[0])))
 
 
 def _percentile(latencies, share):
