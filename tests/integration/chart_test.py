@@ -294,6 +294,16 @@ def shard_of(concepts, *options):
     return int(container["resources"]["requests"]["memory"][:-2]), int(claim[:-2]), int(environment(container)["SUTRA_ROW_MEMORY_MB"]["value"])
 
 
+def versions_agree():
+    """What is shipped has the number that the programs tell, which is in one place."""
+    said = subprocess.run([ROOT / "bazel-bin/src/apps/cli/sutra", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    for path, pattern in (("deploy/helm/sutra/Chart.yaml", '^appVersion: "(.*)"$'), ("deploy/clients/python/pyproject.toml", '^version = "(.*)"$'),
+                          ("deploy/container/Dockerfile", 'image.version="(.*)"'), ("deploy/docs/install.md", "cache/debian/sutra_(.*)-1_amd64.deb"),
+                          ("deploy/docs/kubernetes.md", "--tag registry.example/sutra:(.*?) ")):
+        found = re.findall(pattern, (ROOT / path).read_text(encoding="utf-8"), re.M)
+        assert found == [said], f"{path}: {found}, the programs say {said}"
+
+
 def readme_has_the_sizes():
     rows = re.findall(r"^\| ([\d,]+) \| ([\d.]+) GiB \| ([\d.]+) GiB \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
     assert rows
@@ -366,7 +376,7 @@ def refuses_another_number_of_shards():
 CASES = (
     fits_the_schemas_of_three_versions, schemas_find_mistakes, lints, keeps_policies, is_the_same_with_kustomize, options_are_known,
     is_closed_where_it_can_be, pods_end_in_time, calls_wait_for_pods_that_are_replaced, everything_selected_exists,
-    jobs_are_those_of_the_rules, names_agree, requests_follow_the_concepts, readme_has_the_sizes,
+    jobs_are_those_of_the_rules, names_agree, requests_follow_the_concepts, readme_has_the_sizes, versions_agree,
     refuses_nonsense, refuses_another_number_of_shards,
 )
 
