@@ -315,7 +315,7 @@ def readme_has_the_sizes():
 def requests_follow_the_concepts():
     small, large = shard_of(1000000), shard_of(10000000)
     assert 6 * small[0] < large[0] + 6000 < 10 * small[0] + 6000 and 6 * small[1] < large[1] + 12000, (small, large)
-    assert small[2] * 2**20 >= 392 * 1000000 and large[2] * 2**20 >= 392 * 10000000, (small, large)
+    assert small[2] * 2**20 >= 388 * 1000000 and large[2] * 2**20 >= 388 * 10000000, (small, large)
     assert shard_of(10000000, "--set", "shard.rowMemoryMb=100")[0] < large[0] - 3000
 
 

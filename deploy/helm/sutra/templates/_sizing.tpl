@@ -5,9 +5,9 @@
 {{ div (mul (int64 .mebi) $percent) 100 }}
 {{- end -}}
 
-{{/* Of a refinement vector of 384 dimensions. */}}
+{{/* Of a refinement vector of 384 dimensions, as src/vector/refine.h has it. */}}
 {{- define "sutra.rowBytes" -}}
-{{ get (dict "int8" "392" "float16" "776" "float32" "1544" "none" "0") .Values.shard.refinement }}
+{{ get (dict "int8" "388" "float16" "768" "float32" "1536" "none" "0") .Values.shard.refinement }}
 {{- end -}}
 
 {{/* What --row-memory-mb gets. */}}
