@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -331,6 +332,19 @@ def refuses_nonsense():
         assert said in message, f"{options}: {message}"
 
 
+def commands_of_the_page_render():
+    """What kubernetes.md tells helm to install, and then to upgrade to, for those who have a cluster."""
+    text = (ROOT / "deploy/docs/kubernetes.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith(("helm install ", "helm upgrade "))]
+    options = [[word for word in command if word == "--set" or "=" in word] for command in commands]
+    assert len(commands) == 2 and all(command[2:4] == ["sutra", "deploy/helm/sutra"] for command in commands), commands
+    installed, upgraded = manifests.chart(*options[0]), manifests.chart(*options[0], *options[1])
+    for documents in (installed, upgraded):
+        assert "registry.example/sutra:" in next(containers(documents))[2]["image"]
+        assert manifests.find(documents, "StatefulSet", "sutra-shard")["spec"]["replicas"] == 3
+    assert "SUTRA_TOKENS" in environment(next(containers(upgraded))[2])
+
+
 class Api(http.server.BaseHTTPRequestHandler):
     """As much of Kubernetes as helm's lookup asks for: one StatefulSet of three replicas."""
 
@@ -377,7 +391,7 @@ CASES = (
     fits_the_schemas_of_three_versions, schemas_find_mistakes, lints, keeps_policies, is_the_same_with_kustomize, options_are_known,
     is_closed_where_it_can_be, pods_end_in_time, calls_wait_for_pods_that_are_replaced, everything_selected_exists,
     jobs_are_those_of_the_rules, names_agree, requests_follow_the_concepts, readme_has_the_sizes, versions_agree,
-    refuses_nonsense, refuses_another_number_of_shards,
+    commands_of_the_page_render, refuses_nonsense, refuses_another_number_of_shards,
 )
 
 
