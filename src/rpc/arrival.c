@@ -57,6 +57,24 @@ static enum status_code full(const struct rpc_server *server, struct status *st)
                              server->options.max_calls);
 }
 
+static enum status_code crowded(const struct rpc_call *call, struct status *st)
+{
+    return status_set_reason(st, STATUS_RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED",
+                             "%zu calls of %s are in progress, the limit of this server",
+                             call->method->method.most, rpc_method_path(call));
+}
+
+/* Whether the method's own limit leaves room for the call, which takes it. */
+static bool has_room(struct rpc_call *call)
+{
+    size_t most = call->method->method.most;
+
+    if (most == 0)
+        return true;
+    call->limited = true;
+    return atomic_fetch_add(&call->meter->in_progress, 1) < most;
+}
+
 /* What tells whether a server works must not fail because it works hard. */
 static bool is_counted(const struct rpc_call *call)
 {
@@ -89,6 +107,8 @@ static enum status_code admit(struct rpc_call *call, struct status *st)
                                         "the server is starting"));
     if (is_counted(call) && atomic_load(&server->running) > server->options.max_calls)
         return refuse(call, REFUSED_TOO_MANY_CALLS, full(server, st));
+    if (!has_room(call))
+        return refuse(call, REFUSED_TOO_MANY_CALLS, crowded(call, st));
     if (call->payload == NULL && call->method->method.kind != RPC_BIDI)
         return status_set(st, STATUS_INVALID_ARGUMENT, "the request has no message");
     return STATUS_OK;

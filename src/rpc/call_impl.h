@@ -39,6 +39,7 @@ struct rpc_call {
     const struct principal *caller; /* whose token came with it; NULL: nobody asked, or nobody's */
     bool refused;                   /* for want of a token or a role */
     bool counted;                   /* among the server's running calls */
+    bool limited;                   /* counted in its method's meter too: it may have so many */
     struct pool_job job;            /* entering the handler, or delivering a message */
     struct arena arena;
     struct rpc_metadata_pair pairs[ERROR_PAIRS_MAX];

@@ -132,6 +132,8 @@ static void end(struct rpc_call *call, struct rpc_bytes *reply, const struct sta
     pthread_mutex_unlock(&call->lock);
     if (call->counted)
         atomic_fetch_sub(&call->server->running, 1);
+    if (call->limited)
+        atomic_fetch_sub(&call->meter->in_progress, 1);
     call_unref(call);
 }
 

@@ -9,7 +9,12 @@
 
 typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 
-enum { LIST_MAX = 2048 }; /* a status for each of 1,024 shards, and the services */
+enum {
+    LIST_MAX = 2048, /* a status for each of 1,024 shards, and the services */
+    /* Of what clients without a token can keep here: */
+    WATCHERS_MAX = 4096,
+    WATCHED_MAX_BYTES = 4096,
+};
 
 struct entry {
     struct entry *next;
@@ -167,8 +172,11 @@ static void watch(struct rpc_call *call, const ProtobufCMessage *message, void *
     struct watcher *watcher = arena_calloc(rpc_arena(call), 1, sizeof *watcher);
     struct status st = { 0 };
 
-    if (watcher == NULL) {
+    if (rpc_arena(call)->used_bytes > WATCHED_MAX_BYTES)
+        status_set(&st, STATUS_INVALID_ARGUMENT, "the request is larger than any name");
+    else if (watcher == NULL)
         status_set(&st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    if (st.code != STATUS_OK) {
         rpc_finish(call, NULL, &st);
         return;
     }
@@ -255,7 +263,8 @@ void rpc_health_register(struct rpc_health *health, struct rpc_server *server, e
           .handler = watch,
           .role = role,
           .endless = true,
-          .vital = true },
+          .vital = true,
+          .most = WATCHERS_MAX },
     };
 
     rpc_server_add_service(server, &grpc__health__v1__health__descriptor, methods,

@@ -7,7 +7,8 @@
  * Check gives the state now (NOT_FOUND for a name that was never set), Watch also every change
  * (SERVICE_UNKNOWN for such a name, and stays open), List the state of every name. A watcher that
  * reads slowly sees the newest state, not every one. All of them are vital methods: a server with
- * too much to do is not a dead one.
+ * too much to do is not a dead one. Watchers have a limit of their own (4,096), and their names are
+ * short.
  */
 
 #include "src/rpc/server.h"

@@ -15,6 +15,7 @@ struct method_meter {
     struct metrics_counter received_messages;
     struct metrics_counter sent_messages;
     struct metrics_histogram duration_us;
+    atomic_size_t in_progress; /* of a method with a limit of its own */
 };
 
 /* Why a call was answered without its handler. */

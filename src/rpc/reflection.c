@@ -10,6 +10,10 @@
 typedef Grpc__Reflection__V1__ServerReflectionRequest Request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse Response;
 
+/* Of each version; most servers let everybody ask, and a stream stays open as long as its client
+ * likes. */
+enum { STREAMS_MAX = 16 };
+
 /* What one answer is made of; pointed to by the response, all in the message's arena. */
 struct answer {
     const struct rpc_server *server;
@@ -217,7 +221,8 @@ void rpc_reflection_register(struct rpc_server *server, enum role role)
                                        .handler = reflect,
                                        .role = role,
                                        .raw = true,
-                                       .endless = true };
+                                       .endless = true,
+                                       .most = STREAMS_MAX };
 
     rpc_server_add_service(server, &grpc__reflection__v1__server_reflection__descriptor, &method, 1,
                            server);

@@ -6,7 +6,7 @@
  *
  * The descriptors are those embedded in the program at build time. list_services names what was
  * actually added to the server, before or after, as far as the embedded descriptors know it: the
- * service between the processes of a cluster stays out of sight.
+ * service between the processes of a cluster stays out of sight. Few streams may be open at a time.
  */
 
 #include "src/rpc/server.h"

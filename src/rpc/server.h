@@ -6,9 +6,9 @@
  *
  * Life: new → announce or add services → listen (any number) → start → open what was announced →
  * shutdown → free. All of it from one thread that is not the loop's. Unknown methods are answered
- * UNIMPLEMENTED, calls above max_calls and requests for a full pool RESOURCE_EXHAUSTED (reason
- * LIMIT_EXCEEDED), messages above max_message_bytes RESOURCE_EXHAUSTED by gRPC itself. Compressed
- * messages are refused.
+ * UNIMPLEMENTED, calls above max_calls or a method's own limit and requests for a full pool
+ * RESOURCE_EXHAUSTED (reason LIMIT_EXCEEDED), messages above max_message_bytes RESOURCE_EXHAUSTED
+ * by gRPC itself. Compressed messages are refused.
  *
  * What is refused because the server is starting is UNAVAILABLE, reason SERVER_STARTING: nothing
  * was done, and any call, also one that writes, may be sent again.
@@ -58,6 +58,7 @@ struct rpc_method {
     bool raw;       /* requests stay encoded: rpc_request_bytes(), rpc_message.bytes */
     bool endless;   /* a stream that clients keep open: cancelled when a shutdown begins */
     bool vital;     /* not counted, and answered however many calls are in progress */
+    size_t most;    /* calls of it in progress, others are refused; 0: as many as of all methods */
     unsigned slots; /* calls that may arrive in one burst without waiting for the loop; 0: 4 */
 };
 

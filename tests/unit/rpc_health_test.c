@@ -256,6 +256,42 @@ Test(rpc_health, a_slow_watcher_gets_the_newest_state)
     stop();
 }
 
+Test(rpc_health, nobody_watches_a_name_that_no_service_could_have)
+{
+    static char name[1 << 20];
+    struct rpc_sync_stream *stream;
+
+    start();
+    memset(name, 'a', sizeof name - 1);
+    stream = watch(name);
+    cr_assert(eq(int, next(stream), -1));
+    cr_assert(eq(int, st.code, STATUS_INVALID_ARGUMENT));
+    rpc_sync_stream_close(stream);
+    stop();
+}
+
+Test(rpc_health, watchers_have_a_limit_of_their_own)
+{
+    enum { WATCHERS = 4096 };
+    static struct rpc_sync_stream *streams[WATCHERS];
+    struct rpc_sync_stream *stream;
+
+    start();
+    for (int i = 0; i < WATCHERS; i++)
+        streams[i] = watch("a");
+    for (int i = 0; i < WATCHERS; i++)
+        cr_assert(eq(int, next(streams[i]), STATUS_OF(SERVICE_UNKNOWN)));
+    stream = watch("a");
+    cr_assert(eq(int, next(stream), -1));
+    cr_assert(eq(int, st.code, STATUS_RESOURCE_EXHAUSTED));
+    rpc_sync_stream_close(stream);
+    rpc_health_set(health, "a", RPC_SERVING);
+    cr_assert(eq(int, check("a"), STATUS_OF(SERVING)));
+    for (int i = 0; i < WATCHERS; i++)
+        rpc_sync_stream_close(streams[i]);
+    stop();
+}
+
 Test(rpc_health, watchers_do_not_hold_up_a_shutdown)
 {
     struct rpc_sync_stream *stream;

@@ -192,6 +192,38 @@ Test(rpc_reflection, there_are_no_extensions)
     stop();
 }
 
+/* They need no token as a rule, and would take all calls that the server has. */
+Test(rpc_reflection, streams_that_stay_open_leave_calls_to_others)
+{
+    enum { STREAMS = 16, CALLS = 40 };
+    struct rpc_sync_stream *streams[CALLS];
+
+    arena_init(&arena, 4 << 20);
+    rpc_fixture_start(&f, &(struct rpc_fixture_setup){ .options = { .max_calls = CALLS },
+                                                       .more = add_reflection });
+    for (int i = 0; i < CALLS; i++) {
+        stream = streams[i] = rpc_sync_stream_open(f.channel, &(struct rpc_request){ .path = V1 });
+        if (i < STREAMS)
+            ask_symbol("sutra.v1.Concept");
+    }
+    for (int i = STREAMS; i < CALLS; i++) {
+        ProtobufCMessage *reply;
+        struct status refused = { 0 };
+        rpc_sync_stream_recv(streams[i],
+                             &grpc__reflection__v1__server_reflection_response__descriptor, &arena,
+                             &reply, &refused);
+        cr_assert(eq(int, refused.code, STATUS_RESOURCE_EXHAUSTED), "%s", refused.message);
+    }
+    get_id(f.channel, "00000000000000000000000000000000", &arena, &st);
+    cr_assert(eq(int, st.code, STATUS_UNIMPLEMENTED), "%s", st.message);
+    status_clear(&st);
+    for (int i = 1; i < CALLS; i++)
+        rpc_sync_stream_close(streams[i]);
+    stream = streams[0];
+    ask_symbol("sutra.v1.Concept");
+    stop();
+}
+
 Test(rpc_reflection, ends_when_the_client_half_closes)
 {
     ProtobufCMessage *reply;
