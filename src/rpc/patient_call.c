@@ -78,6 +78,20 @@ static bool was_away(const struct rpc_result *result)
            (result->details == NULL || was_refused(result));
 }
 
+/* Whether somebody answered: a deadline may have passed, and a caller gone, before anybody was
+ * asked. */
+static bool was_there(const struct rpc_result *result)
+{
+    return !was_away(result) && result->status.code != STATUS_DEADLINE_EXCEEDED &&
+           result->status.code != STATUS_CANCELLED;
+}
+
+static void note_presence(struct rpc_channel *channel)
+{
+    if (atomic_load_explicit(&channel->away_since_us, memory_order_relaxed) != 0)
+        atomic_store(&channel->away_since_us, 0);
+}
+
 /* Until when the server is worth waiting for. */
 static int64_t worth_until_us(struct patient *patient, int64_t now_us)
 {
@@ -150,13 +164,9 @@ static void on_answer(void *ctx, struct rpc_result *result)
 {
     struct patient *patient = ctx;
 
-    if (patient->given_up) {
-        end(patient, result);
-        return;
-    }
-    if (!was_away(result)) {
-        if (atomic_load_explicit(&patient->channel->away_since_us, memory_order_relaxed) != 0)
-            atomic_store(&patient->channel->away_since_us, 0);
+    if (was_there(result))
+        note_presence(patient->channel);
+    if (patient->given_up || !was_away(result)) {
         end(patient, result);
         return;
     }

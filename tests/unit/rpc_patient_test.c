@@ -1,8 +1,14 @@
 /* Calls that outlive a restart of their server. */
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <netinet/in.h>
 #include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "src/base/clock.h"
 #include "tests/unit/rpc_fixture.h"
@@ -62,6 +68,9 @@ static void end_server(void)
 {
     rpc_server_free(f.server);
     f.server = NULL;
+    /* A write would be sent over a connection that is not known to be broken. */
+    while (rpc_channel_is_connected(channel))
+        sched_yield();
 }
 
 /* Another one, at the same address. */
@@ -110,8 +119,6 @@ static void outlives_a_restart(bool repeatable)
     start(&setup, LONG_MS);
     cr_assert(eq(int, call_and_wait(repeatable, &answer), STATUS_OK));
     end_server();
-    while (rpc_channel_is_connected(channel)) /* what is sent meanwhile may be lost */
-        sched_yield();
     call(repeatable, &answer);
     start_server(&setup);
     latch_wait(&answer.in, 1);
@@ -195,6 +202,65 @@ Test(rpc_patient, a_server_that_stays_away_is_waited_for_once)
     cr_assert(eq(int, call_and_wait(true, &answer), STATUS_UNAVAILABLE));
     cr_assert(eq(int, call_and_wait(false, &answer), STATUS_UNAVAILABLE));
     cr_assert(lt(i64, clock_monotonic_us() - began_us, AWAY_MS * 1000));
+    stop();
+}
+
+/* What takes connections, and never says a word; to be closed. */
+static int listen_deaf(const char *target)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)atoi(strchr(target, ':') + 1)),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    cr_assert(eq(int, bind(fd, (struct sockaddr *)&address, sizeof address), 0));
+    cr_assert(eq(int, listen(fd, 16), 0));
+    return fd;
+}
+
+Test(rpc_patient, a_deadline_that_passes_does_not_say_that_a_server_is_back)
+{
+    enum { AWAY_MS = 1500 };
+    struct answer answer = { 0 };
+    struct answer late = { 0 };
+    int64_t began_us;
+    int deaf;
+
+    start(&(struct rpc_fixture_setup){ 0 }, AWAY_MS);
+    end_server();
+    cr_assert(eq(int, call_and_wait(true, &answer), STATUS_UNAVAILABLE));
+    deaf = listen_deaf(f.target);
+    do
+        late.deadline_us = deadline_in_ms(100);
+    while (call_and_wait(true, &late) == STATUS_UNAVAILABLE);
+    cr_assert(eq(int, late.status.code, STATUS_DEADLINE_EXCEEDED));
+    close(deaf);
+    began_us = clock_monotonic_us();
+    cr_assert(eq(int, call_and_wait(true, &answer), STATUS_UNAVAILABLE));
+    cr_assert(lt(i64, clock_monotonic_us() - began_us, AWAY_MS * 1000));
+    stop();
+}
+
+Test(rpc_patient, a_server_that_came_back_late_is_waited_for_the_next_time)
+{
+    enum { AWAY_MS = 1000 };
+    struct latch calls = LATCH_INIT;
+    const struct rpc_fixture_setup setup = { .methods = &counted, .count = 1, .service = &calls };
+    struct answer answer = { 0 };
+    int64_t began_us;
+
+    start(&setup, AWAY_MS);
+    end_server();
+    cr_assert(eq(int, call_and_wait(false, &answer), STATUS_UNAVAILABLE));
+    start_server(&setup);
+    while (call_and_wait(false, &answer) != STATUS_OK)
+        cr_assert(eq(int, answer.status.code, STATUS_UNAVAILABLE));
+    end_server();
+    began_us = clock_monotonic_us();
+    cr_assert(eq(int, call_and_wait(false, &answer), STATUS_UNAVAILABLE));
+    cr_assert(ge(i64, clock_monotonic_us() - began_us, AWAY_MS * 1000));
     stop();
 }
 
