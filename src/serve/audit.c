@@ -25,13 +25,19 @@ static void say_refused(const struct rpc_call_summary *summary)
              LOG_TEXT("call", summary->trace->call_id));
 }
 
+/* Where nobody shows a token everybody is an admin: then it is what strangers can cause. */
 static void say_admin(const struct rpc_call_summary *summary)
 {
+    bool anybody = summary->caller[0] == '\0';
+    uint64_t suppressed = 0;
+
+    if (anybody && !log_limit_take(&refusals, clock_monotonic_us(), &suppressed))
+        return;
     log_line(LOG_INFO, "admin_call", LOG_TEXT("caller", summary->caller),
              LOG_TEXT("certificate", summary->certificate), LOG_TEXT("peer", summary->peer),
              LOG_TEXT("method", summary->method),
              LOG_TEXT("code", status_code_name(summary->status->code)),
-             LOG_NUMBER("duration_us", summary->duration_us),
+             LOG_NUMBER("duration_us", summary->duration_us), LOG_NUMBER("suppressed", suppressed),
              LOG_TEXT("trace", summary->trace->trace_id),
              LOG_TEXT("call", summary->trace->call_id));
 }

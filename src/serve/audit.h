@@ -5,8 +5,9 @@
  * One line per call, or connection, that was refused, and per call that only an admin may make:
  * who, from where, what, and why not.
  *
- * What whoever reaches the port can cause is limited in number (src/log/log_limit.h): refusals, and
- * failures of methods that ask for no token. No line holds a token, nor a part of one. Any thread.
+ * What whoever reaches the port can cause is limited in number (src/log/log_limit.h): refusals,
+ * failures of methods that ask for no token, and what only an admin may call where there are no
+ * tokens. No line holds a token, nor a part of one. Any thread.
  */
 
 #include "src/rpc/server.h"

@@ -676,20 +676,30 @@ Test(security, health_and_reflection_are_open_unless_told_otherwise, .init = ope
     rpc_loop_stop(loop);
 }
 
+static size_t count_lines(const char *text)
+{
+    size_t lines = 0;
+
+    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
+        lines++;
+    return lines;
+}
+
+enum { FLOOD_CALLS = 2000, FLOOD_LINES = 500 };
+
 Test(security, refusals_do_not_fill_the_log, .init = open_folder, .fini = close_folder,
      .timeout = 120)
 {
-    enum { CALLS = 2000, MOST = 500 };
     struct rpc_loop *loop;
     struct rpc_channel *channel;
     struct status st = { 0 };
-    size_t lines = 0;
+    size_t lines;
     char *text;
 
     start_server(ARGUMENTS("--tokens", in_folder("tokens")));
     cr_assert_eq(rpc_loop_start(&loop, &st), STATUS_OK);
     channel = open_channel(loop);
-    for (int i = 0; i < CALLS; i++) {
+    for (int i = 0; i < FLOOD_CALLS; i++) {
         call_with(channel, "sutra.v1.AdminService", "GetLimits", NULL);
         call_with(channel, "grpc.health.v1.Health", "Check", NULL);
     }
@@ -697,12 +707,36 @@ Test(security, refusals_do_not_fill_the_log, .init = open_folder, .fini = close_
     rpc_loop_stop(loop);
     cr_expect_eq(test_process_stop(&t.server), 0);
     text = test_read_file(t.log);
-    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
-        lines++;
-    cr_expect(lines > 0 && lines < MOST, "%zu lines", lines);
+    lines = count_lines(text);
+    cr_expect(lines > 0 && lines < FLOOD_LINES, "%zu lines", lines);
     cr_expect_not_null(strstr(text, "event=call_refused"));
     cr_expect_not_null(strstr(text, "event=open_call_failed"));
     cr_expect(strstr(text, "refusals_not_logged suppressed=") != NULL, "the rest is counted");
+    free(text);
+}
+
+/* Without tokens everybody is an admin. */
+Test(security, nobody_in_particular_fills_the_log_as_an_admin, .init = open_folder,
+     .fini = close_folder, .timeout = 120)
+{
+    struct rpc_loop *loop;
+    struct rpc_channel *channel;
+    struct status st = { 0 };
+    size_t lines;
+    char *text;
+
+    start_server(ARGUMENTS(NULL));
+    cr_assert_eq(rpc_loop_start(&loop, &st), STATUS_OK);
+    channel = open_channel(loop);
+    for (int i = 0; i < FLOOD_CALLS; i++)
+        call_with(channel, "sutra.v1.AdminService", "TrainCodebook", NULL);
+    rpc_channel_close(channel);
+    rpc_loop_stop(loop);
+    cr_expect_eq(test_process_stop(&t.server), 0);
+    text = test_read_file(t.log);
+    lines = count_lines(text);
+    cr_expect(lines > 0 && lines < FLOOD_LINES, "%zu lines", lines);
+    cr_expect_not_null(strstr(text, "event=admin_call"));
     free(text);
 }
 
