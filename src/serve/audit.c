@@ -25,10 +25,10 @@ static void say_refused(const struct rpc_call_summary *summary)
              LOG_TEXT("call", summary->trace->call_id));
 }
 
-/* Where nobody shows a token everybody is an admin: then it is what strangers can cause. */
+/* Where nobody has to say who calls, everybody is an admin: then it is what strangers can cause. */
 static void say_admin(const struct rpc_call_summary *summary)
 {
-    bool anybody = summary->caller[0] == '\0';
+    bool anybody = summary->caller[0] == '\0' && summary->certificate[0] == '\0';
     uint64_t suppressed = 0;
 
     if (anybody && !log_limit_take(&refusals, clock_monotonic_us(), &suppressed))

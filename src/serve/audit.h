@@ -6,8 +6,8 @@
  * who, from where, what, and why not.
  *
  * What whoever reaches the port can cause is limited in number (src/log/log_limit.h): refusals,
- * failures of methods that ask for no token, and what only an admin may call where there are no
- * tokens. No line holds a token, nor a part of one. Any thread.
+ * failures of methods that ask for no token, and what only an admin may call where callers need
+ * neither token nor certificate. No line holds a token, nor a part of one. Any thread.
  */
 
 #include "src/rpc/server.h"
