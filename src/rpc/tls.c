@@ -11,7 +11,8 @@
 #include "src/rpc/pem.h"
 #include "src/rpc/tls_impl.h"
 
-/* What tells a file from one that has taken its place. */
+/* What tells a file from one that has taken its place, or that could not be read before: the last
+ * change of its state, which chmod is too, and not of its contents only. */
 struct file_stamp {
     dev_t device;
     ino_t inode;
@@ -60,7 +61,7 @@ static struct file_stamp stamp_of(const char *path)
     return (struct file_stamp){ .device = about.st_dev,
                                 .inode = about.st_ino,
                                 .size = about.st_size,
-                                .changed = about.st_mtim };
+                                .changed = about.st_ctim };
 }
 
 static bool same_stamp(const struct file_stamp *a, const struct file_stamp *b)

@@ -4,6 +4,7 @@
  */
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -423,6 +424,43 @@ Test(security, certificates_are_taken_when_they_are_replaced, .init = open_folde
     /* None at all. */
     cr_assert_eq(remove(cert), 0);
     expect_answered(ARGUMENTS("--tls-ca", new_ca));
+}
+
+/* Writes into the file, which keeps the time of its last change. */
+static void overwrite_unnoticed(const char *path, const char *text)
+{
+    struct stat before;
+    int fd = open(path, O_WRONLY);
+
+    cr_assert(fd >= 0);
+    cr_assert_eq(fstat(fd, &before), 0);
+    cr_assert_eq(pwrite(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+    cr_assert_eq(futimens(fd, (struct timespec[]){ before.st_atim, before.st_mtim }), 0);
+    close(fd);
+}
+
+/* As a file does that was installed unreadable, and is put right by chmod. */
+Test(security, files_are_read_again_also_when_their_time_and_size_stay, .init = open_folder,
+     .fini = close_folder, .timeout = 60)
+{
+    const char *key = in_folder("certs/server.key");
+    char *good;
+    char *bad;
+
+    test_certificates_make(in_folder("fresh"), NULL);
+    good = test_read_file(in_folder("fresh/server.key"));
+    bad = strdup(good);
+    memset(bad, 'x', strlen(bad));
+    overwrite_unnoticed(in_folder("fresh/server.key"), bad);
+    start_tls_server(ARGUMENTS("--threads", "2"));
+    cr_assert_eq(rename(in_folder("fresh/server.key"), key), 0);
+    cr_assert_eq(rename(in_folder("fresh/server.pem"), in_folder("certs/server.pem")), 0);
+    expect_answered(ARGUMENTS("--tls-ca", in_folder("certs/ca.pem")));
+    expect_line(t.log, ARGUMENTS("event=tls_files", "keeping the certificates"));
+    overwrite_unnoticed(key, good);
+    expect_answered(ARGUMENTS("--tls-ca", in_folder("fresh/ca.pem")));
+    free(good);
+    free(bad);
 }
 
 /* ---- Tokens ---- */
