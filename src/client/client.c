@@ -4,7 +4,6 @@
 #include <protobuf-c/protobuf-c.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "grpc/health/v1/health.pb-c.h"
 #include "src/auth/token.h"
@@ -16,7 +15,7 @@
 enum {
     DEFAULT_TIMEOUT_MS = 30 * 1000,
     ATTEMPTS = 5,
-    FIRST_PAUSE_MS = 50, /* doubled each time */
+    FIRST_PAUSE_MS = 100, /* doubled each time */
     HEALTH_REPLY_BYTES = 64 * 1024,
     REPLY_BYTES = 256 << 20, /* the most that a server can be told to send */
 };
@@ -137,13 +136,6 @@ const char *client_address(const struct client *client)
     return client->address;
 }
 
-static void pause_ms(long ms)
-{
-    struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
-
-    nanosleep(&pause, NULL);
-}
-
 /* Whether the server has not even looked at the call. */
 static bool was_refused(const struct status *st)
 {
@@ -166,8 +158,10 @@ static enum status_code call(struct client *client, const struct method *method,
                                      arena, ret_reply, st) == STATUS_UNAVAILABLE &&
                     was_refused(st) && i < ATTEMPTS;
          i++) {
-        pause_ms((long)FIRST_PAUSE_MS << i);
+        bool go_on = rpc_sync_calls_pause(&client->calls, (int64_t)FIRST_PAUSE_MS << (i - 1));
         status_clear(st);
+        if (!go_on)
+            return status_set(st, STATUS_CANCELLED, "cancelled while the server was starting");
     }
     return st->code;
 }

@@ -1,8 +1,11 @@
 #include "src/rpc/sync_client.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "src/base/clock.h"
 #include "src/rpc/client_impl.h"
 
 /* Unary. -------------------------------------------------------------------------------------- */
@@ -32,13 +35,21 @@ struct rpc_sync_member {
 
 void rpc_sync_calls_init(struct rpc_sync_calls *calls)
 {
+    pthread_condattr_t monotonic;
+
     pthread_mutex_init(&calls->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&calls->cancelled, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    calls->cancels = 0;
     calls->first = NULL;
 }
 
 void rpc_sync_calls_deinit(struct rpc_sync_calls *calls)
 {
     assert(calls->first == NULL);
+    pthread_cond_destroy(&calls->cancelled);
     pthread_mutex_destroy(&calls->lock);
 }
 
@@ -47,7 +58,25 @@ void rpc_sync_calls_cancel(struct rpc_sync_calls *calls)
     pthread_mutex_lock(&calls->lock);
     for (struct rpc_sync_member *m = calls->first; m != NULL; m = m->next)
         rpc_client_call_cancel(m->call);
+    calls->cancels++;
+    pthread_cond_broadcast(&calls->cancelled);
     pthread_mutex_unlock(&calls->lock);
+}
+
+bool rpc_sync_calls_pause(struct rpc_sync_calls *calls, int64_t ms)
+{
+    struct timespec until = clock_after_ms(ms);
+    uint64_t before;
+    bool cancelled;
+
+    pthread_mutex_lock(&calls->lock);
+    before = calls->cancels;
+    while (calls->cancels == before &&
+           pthread_cond_timedwait(&calls->cancelled, &calls->lock, &until) != ETIMEDOUT)
+        continue;
+    cancelled = calls->cancels != before;
+    pthread_mutex_unlock(&calls->lock);
+    return !cancelled;
 }
 
 static void join(struct rpc_sync_calls *calls, struct rpc_sync_member *member)

@@ -13,6 +13,8 @@
 /** Unary calls that are under way, so that any thread can cancel them. */
 struct rpc_sync_calls {
     pthread_mutex_t lock;
+    pthread_cond_t cancelled;
+    uint64_t cancels; /* how many there were */
     struct rpc_sync_member *first;
 };
 
@@ -21,8 +23,11 @@ void rpc_sync_calls_init(struct rpc_sync_calls *calls);
 /** No call may be under way. */
 void rpc_sync_calls_deinit(struct rpc_sync_calls *calls);
 
-/** Those that are under way now end with CANCELLED unless they have ended already. */
+/** Those that are under way now end with CANCELLED unless they have ended already; pauses end. */
 void rpc_sync_calls_cancel(struct rpc_sync_calls *calls);
+
+/** Waits between two attempts at one of @calls; false when they were cancelled meanwhile. */
+bool rpc_sync_calls_pause(struct rpc_sync_calls *calls, int64_t ms);
 
 /**
  * Makes a unary call and decodes the reply (a message of type @reply_type) into @arena. Returns

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "src/client/client.h"
+#include "tests/unit/rpc_fixture.h"
 
 static struct arena arena;
 static int listener = -1; /* bound, so that nobody else gets the port; not listening */
@@ -130,6 +131,32 @@ Test(client, a_call_can_be_cancelled_by_another_thread)
                  st.message);
     pthread_join(other, NULL);
     client_close(client);
+}
+
+static void *cancel_in_a_pause(void *client)
+{
+    usleep(130 * 1000); /* the first is over after 100 ms, and the second after 300 */
+    client_cancel(client);
+    return NULL;
+}
+
+Test(client, a_call_can_be_cancelled_while_it_waits_for_a_server_that_starts)
+{
+    struct client *client = NULL;
+    struct rpc_fixture f;
+    Sutra__V1__LearnRequest request = SUTRA__V1__LEARN_REQUEST__INIT;
+    Sutra__V1__LearnResponse *reply = NULL;
+    struct status st = { 0 };
+    pthread_t other;
+
+    rpc_fixture_start(&f, &(struct rpc_fixture_setup){ .announced = true });
+    cr_assert_eq(client_open(f.target, NULL, &client, &st), STATUS_OK, "%s", st.message);
+    cr_assert_eq(pthread_create(&other, NULL, cancel_in_a_pause, client), 0);
+    cr_assert_eq(client_learn(client, &request, &arena, &reply, &st), STATUS_CANCELLED, "%s",
+                 st.message);
+    pthread_join(other, NULL);
+    client_close(client);
+    rpc_fixture_stop(&f);
 }
 
 Test(client, an_import_that_is_cancelled_says_so)
