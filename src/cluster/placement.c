@@ -118,13 +118,6 @@ struct remote_call {
     void *ctx;
 };
 
-/* Whether nobody answered, or only somebody who does not answer calls yet. */
-static bool was_missing(const struct rpc_result *result)
-{
-    return result->status.code == STATUS_UNAVAILABLE &&
-           (result->details == NULL || strcmp(result->status.reason, RPC_SERVER_STARTING) == 0);
-}
-
 /* To the caller it is this server that answers, and what a shard refused may be a part only. */
 static void name_missing_shard(const struct remote_call *remote, struct rpc_result *result)
 {
@@ -152,7 +145,7 @@ static void remote_done(void *ctx, struct rpc_result *result)
     struct remote_call *remote = ctx;
 
     note_end(remote, result->status.code);
-    if (was_missing(result))
+    if (rpc_result_was_away(result))
         name_missing_shard(remote, result);
     remote->done(remote->ctx, result);
     placement_unref(remote->placement);

@@ -105,6 +105,10 @@ struct rpc_result {
     bool unsent;               /* there was no connection to send it over */
 };
 
+/** Whether nobody answered, or only a server that takes no calls yet: UNAVAILABLE without details,
+ * or RPC_SERVER_STARTING. What a handler says of itself comes with details as a rule. */
+bool rpc_result_was_away(const struct rpc_result *result);
+
 /** Releases what @result owns; `{0}` is fine. */
 void rpc_result_deinit(struct rpc_result *result);
 

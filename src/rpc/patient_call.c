@@ -71,8 +71,7 @@ static bool was_not_done(const struct rpc_result *result)
     return result->unsent || was_refused(result);
 }
 
-/* Whether nobody answered. What a handler has to say of itself comes with details as a rule. */
-static bool was_away(const struct rpc_result *result)
+bool rpc_result_was_away(const struct rpc_result *result)
 {
     return result->status.code == STATUS_UNAVAILABLE &&
            (result->details == NULL || was_refused(result));
@@ -82,7 +81,7 @@ static bool was_away(const struct rpc_result *result)
  * asked. */
 static bool was_there(const struct rpc_result *result)
 {
-    return !was_away(result) && result->status.code != STATUS_DEADLINE_EXCEEDED &&
+    return !rpc_result_was_away(result) && result->status.code != STATUS_DEADLINE_EXCEEDED &&
            result->status.code != STATUS_CANCELLED;
 }
 
@@ -166,7 +165,7 @@ static void on_answer(void *ctx, struct rpc_result *result)
 
     if (was_there(result))
         note_presence(patient->channel);
-    if (patient->given_up || !was_away(result)) {
+    if (patient->given_up || !rpc_result_was_away(result)) {
         end(patient, result);
         return;
     }
