@@ -5,7 +5,7 @@
  * Threads          started by        touch
  *   main           -                 opening, signals, closing
  *   loop           serve_open        rpc calls, the cluster library; never blocks
- *   metrics        serve_run         reads what is counted
+ *   metrics        serve_listen      reads what is counted
  *   embedder       embedder_open     texts, if there is a model in this process
  *   topology watch main              the topology file
  */

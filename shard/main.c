@@ -4,7 +4,7 @@
  * Threads                 started by            touch
  *   main                  -                     opening, signals, closing
  *   loop                  serve_open            rpc calls, quick verbs, the cluster library
- *   metrics               serve_run             reads what is counted
+ *   metrics               serve_listen          reads what is counted
  *   pool [threads]        shard_open            verbs that may block on the disk
  *   embedder              embedder_open         texts, and the verbs that wait for vectors
  *   courier               shard_start           the outbox

@@ -4,7 +4,7 @@
  * Threads       started by        touch
  *   main        -                 opening, signals, closing
  *   loop        serve_open        rpc calls
- *   metrics     serve_run         reads what is counted
+ *   metrics     serve_listen      reads what is counted
  *   embedder    embedder_open     texts
  */
 
