@@ -227,17 +227,13 @@ static void *run(void *arg)
 enum status_code courier_start(struct shard *shard, struct courier **ret, struct status *st)
 {
     struct courier *courier = calloc(1, sizeof *courier);
-    pthread_condattr_t monotonic;
 
     if (courier == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
     courier->shard = shard;
     courier->work = true; /* what the last run left */
     pthread_mutex_init(&courier->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&courier->woken, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&courier->woken);
     if (pthread_create(&courier->thread, NULL, run, courier) != 0) {
         pthread_cond_destroy(&courier->woken);
         pthread_mutex_destroy(&courier->lock);

@@ -3,6 +3,7 @@
 
 /** Two clocks: the wall's for what is stored, the monotonic for what is measured. Any thread. */
 
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -34,6 +35,16 @@ static inline struct timespec clock_after_ms(int64_t ms)
         at.tv_nsec -= 1000000000;
     }
     return at;
+}
+
+/** pthread_cond_init() of one whose timed waits go by the monotonic clock. */
+static inline void clock_cond_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
 }
 
 #endif

@@ -51,7 +51,6 @@ enum status_code ticker_start(int64_t period_ms, void (*tick)(void *ctx), void *
                               struct ticker **ret, struct status *st)
 {
     struct ticker *ticker = calloc(1, sizeof *ticker);
-    pthread_condattr_t monotonic;
 
     if (ticker == NULL)
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "out of memory");
@@ -59,10 +58,7 @@ enum status_code ticker_start(int64_t period_ms, void (*tick)(void *ctx), void *
     ticker->tick = tick;
     ticker->ctx = ctx;
     pthread_mutex_init(&ticker->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&ticker->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&ticker->stop);
     if (pthread_create(&ticker->thread, NULL, run, ticker) != 0) {
         ticker_free(ticker);
         return status_set(st, STATUS_RESOURCE_EXHAUSTED, "cannot start a thread");

@@ -21,16 +21,12 @@ struct probe {
 static struct probe *probe_new(void)
 {
     struct probe *probe = calloc(1, sizeof *probe);
-    pthread_condattr_t monotonic;
 
     assert(probe != NULL); /* as gRPC's own allocator would */
     probe->refs = 2;
     probe->asked_us = clock_monotonic_us();
     pthread_mutex_init(&probe->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&probe->answered, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&probe->answered);
     return probe;
 }
 

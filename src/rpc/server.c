@@ -90,17 +90,6 @@ static grpc_server *create_grpc_server(const struct rpc_server_options *options)
     return grpc_server_create(&list, NULL);
 }
 
-/* Waits count on the clock that nobody sets. */
-static void init_condition(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 enum status_code rpc_server_new(struct rpc_loop *loop, const struct rpc_server_options *options,
                                 struct rpc_server **ret_server, struct status *st)
 {
@@ -119,7 +108,7 @@ enum status_code rpc_server_new(struct rpc_loop *loop, const struct rpc_server_o
     atomic_init(&server->stopping, false);
     atomic_init(&server->running, 0);
     pthread_mutex_init(&server->lock, NULL);
-    init_condition(&server->changed);
+    clock_cond_init(&server->changed);
     grpc_server_register_completion_queue(server->grpc, rpc_loop_queue(loop), NULL);
     *ret_server = server;
     return STATUS_OK;

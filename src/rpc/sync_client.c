@@ -35,13 +35,9 @@ struct rpc_sync_member {
 
 void rpc_sync_calls_init(struct rpc_sync_calls *calls)
 {
-    pthread_condattr_t monotonic;
 
     pthread_mutex_init(&calls->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&calls->cancelled, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&calls->cancelled);
     calls->cancels = 0;
     calls->first = NULL;
 }
